@@ -1,0 +1,34 @@
+"""The example: one question, its gold SQL, its database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An earlier question of the same conversation, with the SQL that answered it."""
+
+    question: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with its gold SQL.
+
+    Attributes:
+        question: What a colleague asked.
+        sql: The query that answers it; empty when the answer is what we want to know.
+        database: Name of the database, a key of the data set's databases.
+        history: Earlier turns, oldest first.
+        tags: Free labels; `empty` marks a gold query that rightly returns no row.
+        id: Where it came from, `file:line`, or a name of its own.
+    """
+
+    question: str
+    sql: str
+    database: str
+    history: tuple[Turn, ...] = ()
+    tags: tuple[str, ...] = ()
+    id: str = ""

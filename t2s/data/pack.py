@@ -1,0 +1,179 @@
+"""Packs: what one forward pass of training sees.
+
+A *shared* pack is a tree: one prefix and, behind it, a branch (suffix and completion) for each example. Positions restart
+at the prefix's end and each branch sees the prefix and itself, so the loss and its gradients are those of one padded row
+per example, at a fraction of the tokens. A *padded* pack is that plain form: the oracle, and `data.packing=none`.
+"""
+
+# B rows  T tokens
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from t2s.data.prompt import TokenizedExample
+from t2s.errors import DataError, PromptTooLongError
+
+IGNORED = -100  # cross_entropy's ignore_index
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Lengths, in tokens, of a sequence that is a prefix and then branches."""
+
+    prefix_tokens: int
+    branches: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Examples laid out for one forward pass.
+
+    Attributes:
+        ids_BT: Token ids; padding is 0.
+        positions_BT: Position of each token in its own prompt.
+        real_BT: False on padding.
+        targets_BT: The token each position shall predict, -100 where nothing is learnt. Already shifted by one.
+        tree: Layout of a shared pack (B is 1); None for padded rows.
+        logical_tokens: Tokens of all examples, each counted with its prefix.
+    """
+
+    ids_BT: Tensor
+    positions_BT: Tensor
+    real_BT: Tensor
+    targets_BT: Tensor
+    tree: Tree | None
+    logical_tokens: int
+
+    @property
+    def supervised_tokens(self) -> int:
+        return int((self.targets_BT != IGNORED).sum())
+
+    @property
+    def physical_tokens(self) -> int:
+        return self.ids_BT.numel()
+
+    def to(self, device: torch.device) -> Pack:
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ids_BT", "positions_BT", "real_BT", "targets_BT")}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """All packs of one optimizer step. The loss is divided by `supervised_tokens` of the whole step.
+
+    Attributes:
+        packs: One forward and backward pass each.
+        supervised_tokens: Over all packs.
+        examples: Number of examples in all packs.
+    """
+
+    packs: tuple[Pack, ...]
+    supervised_tokens: int
+    examples: int
+
+    def to(self, device: torch.device) -> StepBatch:
+        return replace(self, packs=tuple(pack.to(device) for pack in self.packs))
+
+
+def completion_labels(example: TokenizedExample) -> list[int]:
+    """Labels that train on the SQL and its end token alone; prompt positions are -100.
+
+    Example:
+        prefix (7,), suffix (8,), completion (9, 2) -> [-100, -100, 9, 2]
+    """
+    if not example.completion:
+        raise DataError("an example has no supervised token: its SQL is empty")
+    return [IGNORED] * (len(example.prompt.prefix) + len(example.prompt.suffix)) + list(example.completion)
+
+
+def shared_pack(examples: Sequence[TokenizedExample]) -> Pack:
+    """One prefix, many branches.
+
+    Args:
+        examples: All with the same prefix.
+
+    Raises:
+        ValueError: prefixes differ.
+    """
+    prefix = examples[0].prompt.prefix
+    if any(example.prompt.prefix != prefix for example in examples):
+        raise ValueError("a shared pack takes examples with one prefix; group them first")
+    ids, positions, targets = list(prefix), list(range(len(prefix))), [IGNORED] * len(prefix)
+    for example in examples:
+        branch = [*example.prompt.suffix, *example.completion]
+        ids += branch
+        positions += range(len(prefix), len(prefix) + len(branch))
+        # The first completion token is predicted by the suffix's last, the last by the one before it.
+        targets += [*completion_labels(example)[len(prefix) + 1 :], IGNORED]
+    ids_BT = torch.tensor([ids])
+    return Pack(
+        ids_BT=ids_BT,
+        positions_BT=torch.tensor([positions]),
+        real_BT=torch.ones_like(ids_BT, dtype=torch.bool),
+        targets_BT=torch.tensor([targets]),
+        tree=Tree(len(prefix), tuple(example.tokens - len(prefix) for example in examples)),
+        logical_tokens=sum(example.tokens for example in examples),
+    )
+
+
+def padded_pack(examples: Sequence[TokenizedExample]) -> Pack:
+    """One right-padded row per example."""
+    longest = max(example.tokens for example in examples)
+    ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    real = torch.zeros(len(examples), longest, dtype=torch.bool)
+    targets = torch.full((len(examples), longest), IGNORED)
+    for row, example in enumerate(examples):
+        tokens = [*example.prompt.prefix, *example.prompt.suffix, *example.completion]
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        real[row, : len(tokens)] = True
+        targets[row, : len(tokens) - 1] = torch.tensor(completion_labels(example)[1:])
+    positions = torch.arange(longest).expand(len(examples), longest)
+    return Pack(ids, positions, real, targets, None, logical_tokens=sum(example.tokens for example in examples))
+
+
+def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int) -> StepBatch:
+    """Lays out one optimizer step's examples in packs of at most `max_tokens` tokens.
+
+    Args:
+        examples: Tokenised examples of one step.
+        packing: `shared` or `none`.
+        max_tokens: Most tokens in a forward pass; an example longer than that cannot be trained on.
+
+    Raises:
+        PromptTooLongError: one example alone exceeds `max_tokens`.
+        DataError: no token is supervised.
+    """
+    packs = tuple(
+        shared_pack(group) if packing == "shared" else padded_pack(group) for group in _groups(examples, packing, max_tokens)
+    )
+    supervised = sum(pack.supervised_tokens for pack in packs)
+    if not supervised:
+        raise DataError("no token of this batch is supervised, so there is nothing to learn; look at the data report's decoded mask")
+    return StepBatch(packs, supervised, len(examples))
+
+
+def _groups(examples: Sequence[TokenizedExample], packing: str, max_tokens: int) -> list[list[TokenizedExample]]:
+    groups: list[list[TokenizedExample]] = []
+    open_groups: dict[tuple[int, ...], list[TokenizedExample]] = {}
+    for example in examples:
+        if example.tokens > max_tokens:
+            raise PromptTooLongError(f"an example of {example.tokens} tokens exceeds data.max_tokens={max_tokens}")
+        key = example.prompt.prefix if packing == "shared" else ()
+        group = open_groups.get(key)
+        if group is None or _size([*group, example], packing) > max_tokens:
+            group = open_groups[key] = []
+            groups.append(group)
+        group.append(example)
+    return groups
+
+
+def _size(group: Sequence[TokenizedExample], packing: str) -> int:
+    if packing == "shared":
+        prefix = len(group[0].prompt.prefix)
+        return prefix + sum(example.tokens - prefix for example in group)
+    return len(group) * max(example.tokens for example in group)

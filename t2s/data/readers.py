@@ -1,0 +1,167 @@
+"""Readers turn files into examples, or refuse them naming every bad line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from t2s.data.example import Example, Turn
+from t2s.errors import DataError
+from t2s.sql.parse import skeleton
+
+# What each of our words may also be called: Alpaca-style files say instruction/output, Spider says query/db_id.
+ALIASES = {"instruction": "question", "output": "sql", "query": "sql", "db_id": "database"}
+KEYS = ("question", "sql", "database", "history", "tags", "id")
+
+
+def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
+    """Reads question/SQL pairs from a JSONL file.
+
+    Each line is an object with `question`, `sql` and, where there is more than one database, `database`; `history`
+    (a list of objects with `question` and `sql`), `tags` and `id` are optional. `instruction`/`output` and
+    `query`/`db_id` are read as `question`/`sql`/`database`.
+
+    Args:
+        path: The JSONL file, UTF-8.
+        databases: Names an example may use. A single one is the default.
+
+    Raises:
+        DataError: names every bad line with its number and reason.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give the path of a JSONL file with one question/SQL pair a line")
+    examples: list[Example] = []
+    problems: list[str] = []
+    for number, line in _lines(path):
+        try:
+            record = _object(line)
+            examples.append(_example(record, databases, f"{path.name}:{number}"))
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+    if problems:
+        raise DataError.from_problems(problems, hint=f"correct or delete these lines of {path.name}; nothing was read")
+    if not examples:
+        raise DataError(f"{path} holds no pairs; each line is an object with question and sql")
+    return examples
+
+
+def read_questions(path: Path, databases: Collection[str]) -> list[Example]:
+    """Reads questions alone, for inference: JSONL (as `read_examples`, `sql` optional) or CSV with a `question` column.
+
+    Raises:
+        DataError: names every bad line with its number and reason.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a .jsonl or .csv file with a question a line")
+    examples: list[Example] = []
+    problems: list[str] = []
+    for number, record in _records(path):
+        try:
+            fields = _object(record) if isinstance(record, str) else {k: v for k, v in record.items() if v}
+            # An inference file may carry anything else beside the question; it is handed through, not read.
+            known = {key: value for key, value in fields.items() if ALIASES.get(key, key) in KEYS}
+            examples.append(_example({"sql": "", **known}, databases, f"{path.name}:{number}", with_sql=False))
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+    if problems:
+        raise DataError.from_problems(problems, hint=f"correct or delete these lines of {path.name}; nothing was run")
+    return examples
+
+
+def _records(path: Path) -> Iterator[tuple[int, str | Mapping[str, str]]]:
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if "question" not in (rows.fieldnames or ()):
+                raise DataError(f"{path}:1: no column is called question; its columns are {', '.join(rows.fieldnames or ())}")
+            yield from ((rows.line_num, row) for row in rows)
+    elif path.suffix == ".jsonl":
+        yield from _lines(path)
+    else:
+        raise DataError(f"{path}: ending {path.suffix or 'missing'} is not known; use .jsonl or .csv")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if raw.strip():
+                yield number, raw.decode("utf-8", errors="surrogateescape")
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"not UTF-8 (character {error.start + 1}); save the file as UTF-8") from None
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"a {type(record).__name__}, not an object with question and sql")
+    return record
+
+
+def _example(record: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool = True) -> Example:
+    fields: dict[str, Any] = {}
+    for key, value in record.items():
+        name = ALIASES.get(key, key)
+        if name not in KEYS:
+            raise ValueError(f"unknown key {key!r}; keys are {', '.join(KEYS)}")
+        if name in fields:
+            raise ValueError(f"{key!r} repeats {name!r} under another name; keep one")
+        fields[name] = value
+    question = _text(fields, "question")
+    sql = _sql(_text(fields, "sql")) if with_sql or fields.get("sql") else ""
+    return Example(
+        question=question,
+        sql=sql,
+        database=_database(fields, databases),
+        history=tuple(_turn(turn) for turn in _list(fields, "history")),
+        tags=tuple(str(tag) for tag in _list(fields, "tags")),
+        id=str(fields.get("id") or place),
+    )
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    if key not in fields:
+        raise ValueError(f"no {key}")
+    value = fields[key]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key} is {value!r}, not a text")
+    return value.strip()
+
+
+def _sql(text: str) -> str:
+    try:
+        skeleton(text)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    return text.rstrip().removesuffix(";").rstrip()
+
+
+def _database(fields: Mapping[str, Any], databases: Collection[str]) -> str:
+    if "database" not in fields:
+        if len(databases) == 1:
+            return next(iter(databases))
+        raise ValueError(f"no database; name one of {', '.join(sorted(databases))}")
+    name = fields["database"]
+    if name not in databases:
+        raise ValueError(f"unknown database {name!r}; known: {', '.join(sorted(databases))}")
+    return str(name)
+
+
+def _list(fields: Mapping[str, Any], key: str) -> list[Any]:
+    value = fields.get(key) or []
+    if not isinstance(value, list):
+        raise ValueError(f"{key} is {value!r}, not a list")
+    return value
+
+
+def _turn(turn: Any) -> Turn:
+    if not isinstance(turn, dict):
+        raise ValueError(f"a turn of history is {turn!r}, not an object with question and sql")
+    return Turn(_text(turn, "question"), _sql(_text(turn, "sql")))

@@ -1,0 +1,91 @@
+"""LoRA: which small matrices are trained, and how an adapter is put on a base or read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import PreTrainedModel
+
+from t2s.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """Low-rank adaptation (Hu et al. 2021).
+
+    Attributes:
+        r: Rank.
+        alpha: Scale; the update is multiplied by alpha / r (alpha / sqrt(r) with `rslora`).
+        dropout: On the adapter's input.
+        target_modules: Names of linear layers, or `all-linear`.
+        dora: Weight-decomposed variant (Liu et al. 2024).
+        rslora: Rank-stabilised scale (Kalajdzievski 2023).
+        init: `default` (B = 0), `gaussian`, `pissa`, `olora` or `eva`-free PEFT name.
+    """
+
+    r: int
+    alpha: float
+    dropout: float
+    target_modules: str | tuple[str, ...]
+    dora: bool
+    rslora: bool
+    init: str
+
+
+def add_lora(model: PreTrainedModel, spec: LoraSpec) -> PeftModel:
+    """Puts fresh float32 LoRA matrices on a frozen base.
+
+    Raises:
+        ConfigError: the rank exceeds the hidden size, or a target module does not exist.
+    """
+    hidden = model.config.hidden_size
+    if spec.r > hidden:
+        raise ConfigError(f"lora.r={spec.r} exceeds the hidden size {hidden}; choose lora.r <= {hidden}")
+    targets = spec.target_modules if isinstance(spec.target_modules, str) else list(spec.target_modules)
+    config = LoraConfig(
+        r=spec.r,
+        lora_alpha=spec.alpha,  # type: ignore[arg-type]  # PEFT says int and computes with any number
+        lora_dropout=spec.dropout,
+        target_modules=targets,
+        use_dora=spec.dora,
+        use_rslora=spec.rslora,
+        init_lora_weights=True if spec.init == "default" else spec.init,  # type: ignore[arg-type]
+        task_type=TaskType.CAUSAL_LM,
+    )
+    try:
+        peft = get_peft_model(model, config)
+    except ValueError as error:
+        if "arget module" in str(error):
+            known = sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if "Linear" in type(m).__name__})
+            raise ConfigError(f"lora.target_modules={targets} names no layer of this model; choose from {', '.join(known)}") from error
+        raise ConfigError(f"this LoRA does not fit the model: {error}") from error
+    _float32(peft)
+    return peft
+
+
+def load_adapter(model: PreTrainedModel, directory: Path) -> PeftModel:
+    """Puts a saved adapter on the base it was trained on.
+
+    Raises:
+        DataError: the directory holds no adapter.
+    """
+    if not (directory / "adapter_config.json").is_file():
+        raise DataError(f"{directory} holds no adapter; did the run finish? python -m t2s.train ckpt_path=last resumes it")
+    peft = PeftModel.from_pretrained(model, str(directory))
+    _float32(peft)
+    return peft
+
+
+def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Trained parameters by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _float32(model: PeftModel) -> None:
+    # Adam's small steps are lost in bfloat16 weights.
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.float()

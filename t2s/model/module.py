@@ -1,0 +1,177 @@
+"""The LightningModule: a frozen base with LoRA, its loss, its optimizer."""
+
+# B rows  T tokens  S supervised tokens  V vocabulary
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import psutil
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2s.data.pack import IGNORED, Pack, StepBatch
+from t2s.errors import ConfigError
+from t2s.model.attention import NO_MASK
+from t2s.model.lora import trainable
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """AdamW with linear warm-up and cosine decay.
+
+    Attributes:
+        name: `adamw`, `adamw_fused` or `paged_adamw_8bit` (CUDA).
+        learning_rate: Peak.
+        weight_decay: Decoupled.
+        betas: Of Adam's moments.
+        warmup_ratio: Share of all steps that warm up.
+        final_ratio: Last learning rate as a share of the peak.
+        clip_norm: Largest gradient norm; 0 does not clip.
+    """
+
+    name: str
+    learning_rate: float
+    weight_decay: float
+    betas: tuple[float, float]
+    warmup_ratio: float
+    final_ratio: float
+    clip_norm: float
+
+
+def pack_loss(model: torch.nn.Module, pack: Pack) -> Tensor:
+    """Sum of token losses over the pack's supervised tokens, in nats, float32.
+
+    The language-model head runs on supervised positions alone.
+    """
+    wanted_T = (pack.targets_BT != IGNORED).any(dim=0)
+    if pack.tree is None:
+        attention: dict[str, Any] = {"attention_mask": pack.real_BT}
+    else:
+        attention = {"attention_mask": NO_MASK.to(pack.ids_BT.device), "tree": pack.tree}
+    logits_BSV = model(
+        input_ids=pack.ids_BT,
+        position_ids=pack.positions_BT,
+        use_cache=False,  # with a cache, sequences leak into each other
+        logits_to_keep=wanted_T,
+        **attention,
+    ).logits
+    return F.cross_entropy(
+        logits_BSV.flatten(0, 1).float(), pack.targets_BT[:, wanted_T].flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float, final_ratio: float) -> float:
+    """Linear warm-up, then half a cosine to `final_ratio` (Loshchilov and Hutter 2017)."""
+    warmup = max(1, round(warmup_ratio * total_steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class TextToSQLModule(lightning.LightningModule):
+    """Trains the LoRA weights of `model`; one batch is one optimizer step.
+
+    Args:
+        model: A PEFT model whose base is frozen.
+        optimizer: AdamW's settings.
+        dtype: Of matrix products (autocast).
+        seed: With the step number, seeds dropout, so that a resumed run draws what an unbroken one would.
+    """
+
+    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, dtype: torch.dtype, seed: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False  # the loss is normalised over the whole step, whatever its packs
+        self.strict_loading = False  # checkpoints do not hold the base
+        self.model = model
+        self._optimizer = optimizer
+        self._dtype = dtype
+        self._seed = seed
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision as trained: use it for every forward pass."""
+        return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)
+
+    def training_step(self, batch: StepBatch, batch_idx: int) -> None:
+        started = time.perf_counter()
+        torch.manual_seed(self._seed * 1_000_003 + self.global_step)
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, lightning.pytorch.core.optimizer.LightningOptimizer)
+        total = torch.zeros((), device=self.device)
+        for pack in batch.packs:
+            with self.autocast():
+                loss = pack_loss(self.model, pack)
+            self.manual_backward(loss / batch.supervised_tokens)
+            total += loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(trainable(self.model).values(), self._optimizer.clip_norm or math.inf)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        scheduler = self.lr_schedulers()
+        rate = scheduler.get_last_lr()[0]  # type: ignore[union-attr]
+        scheduler.step()  # type: ignore[union-attr, call-arg]
+        seconds = time.perf_counter() - started
+        self.log("train/loss", total / batch.supervised_tokens, prog_bar=True)
+        self.log_dict(
+            {
+                "train/learning_rate": rate,
+                "train/gradient_norm": norm,
+                "train/examples_per_second": batch.examples / seconds,
+                "train/tokens_per_second": sum(pack.physical_tokens for pack in batch.packs) / seconds,
+                "train/memory_bytes": float(memory_bytes(self.device)),
+            }
+        )
+
+    def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
+        with self.autocast():
+            total = torch.stack([pack_loss(self.model, pack) for pack in batch.packs]).sum()
+        self.log("val/loss", total / batch.supervised_tokens, batch_size=batch.supervised_tokens)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        spec = self._optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        optimizer = _build_optimizer(spec, list(trainable(self.model).values()))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, steps, spec.warmup_ratio, spec.final_ratio)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["state_dict"] = {f"model.{name}": parameter.detach() for name, parameter in trainable(self.model).items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        expected = {f"model.{name}": parameter.shape for name, parameter in trainable(self.model).items()}
+        found = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+        if expected != found:
+            odd = sorted(set(expected.items()) ^ set(found.items()))[0][0]
+            raise ConfigError(f"this checkpoint belongs to another adapter ({odd} differs); resume with the settings it was made with")
+
+
+def _build_optimizer(spec: OptimizerSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    options: dict[str, Any] = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay, "betas": spec.betas}
+    if spec.name == "paged_adamw_8bit":
+        if parameters[0].device.type != "cuda":
+            raise ConfigError("optimizer.name=paged_adamw_8bit needs CUDA; use optimizer.name=adamw")
+        import bitsandbytes
+
+        return bitsandbytes.optim.PagedAdamW8bit(parameters, **options)  # type: ignore[no-any-return]
+    return torch.optim.AdamW(parameters, fused=spec.name == "adamw_fused", **options)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Peak memory so far: allocated on CUDA, resident of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    info = psutil.Process().memory_info()
+    peak = getattr(info, "peak_wset", 0)  # Windows
+    if not peak:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
+    return int(peak)
