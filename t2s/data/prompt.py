@@ -25,6 +25,7 @@ CHATML = (
 )
 # Llama 3.2's own template writes today's date into the prompt unless it is given one; a prompt must not change overnight.
 TEMPLATE_DATE = "01 Jan 2025"
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Words SQLite does not accept as a bare name where our prompts would show one.
 RESERVED = frozenset(
@@ -75,23 +76,34 @@ def _render_table(table: Table, style: SchemaStyle) -> str:
 
 def _render_column(column: Column, style: SchemaStyle) -> str:
     parts = [quote_name(column.name)]
-    if style.types and column.type:
-        parts.append(column.type.lower())
-    if style.keys and column.primary_key:
-        parts.append("primary key")
     if style.keys and column.references:
         target, key = column.references
-        # The key's name is said only when it differs: it repeats in nearly every schema.
+        # The key's name is said only when it differs: it repeats in nearly every schema. So does its type.
         parts.append(f"references {quote_name(target)}" + ("" if key == column.name else f"({quote_name(key)})"))
-    if style.samples:
-        parts += [_literal(value) for value in column.samples[: style.samples]]
+    elif style.types and column.type:
+        parts.append(_type(column))
+    if style.keys and column.primary_key:
+        parts.append("primary key")
+    parts += [_literal(value) for value in _samples(column, style.samples)]
     if style.comments and column.comment:
         parts.append(f"-- {_one_line(column.comment)}")
     return " ".join(parts)
 
 
-def _literal(value: str | int | float) -> str:
-    return "'" + _one_line(value).replace("'", "''") + "'" if isinstance(value, str) else str(value)
+def _type(column: Column) -> str:
+    """The declared type; text that holds dates says so, which is shorter than an example and tells as much."""
+    if column.samples and all(ISO_DATE.match(str(value)) for value in column.samples):
+        return "datetime" if len(str(column.samples[0])) > len("2025-01-01") else "date"
+    return column.type.lower()
+
+
+def _samples(column: Column, most: int) -> list[str]:
+    """Values worth their tokens: words people filter by. Numbers and dates tell little."""
+    return [value for value in column.samples if isinstance(value, str) and not ISO_DATE.match(value)][:most]
+
+
+def _literal(value: str) -> str:
+    return "'" + _one_line(value).replace("'", "''") + "'"
 
 
 def _one_line(text: str) -> str:

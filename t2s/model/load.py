@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,22 @@ def best_device() -> torch.device:
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it, else float32."""
+    """bfloat16 where the processor multiplies it, else float32: float16 would need a loss scaler."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    flags = torch.backends.cpu.get_cpu_capability()
-    amx_or_avx512 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: "AVX512" in flags)()
-    return torch.bfloat16 if amx_or_avx512 else torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else torch.float32
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Mixed precision, the same for training and for every later use of what was trained."""
+    dtype = compute_dtype(device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 def load_base(spec: ModelSpec, device: torch.device) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The frozen base model on `device`, with its tokenizer.
 
-    Weights are held as `spec.quantization` says; norms stay float32, everything else takes the compute dtype.
+    Linear layers are held as `spec.quantization` says, everything else in the compute dtype.
 
     Raises:
         ModelUnavailableError: the weights are not where they were promised.
@@ -105,8 +110,6 @@ def _fix_quantized_layers(model: nn.Module) -> None:
 def _freeze(model: PreTrainedModel) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-        if parameter.ndim == 1 and parameter.is_floating_point():  # norms: small, and sensitive to rounding
-            parameter.data = parameter.data.float()
 
 
 def _refuse_windows(model: PreTrainedModel, spec: ModelSpec) -> None:

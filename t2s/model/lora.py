@@ -79,6 +79,11 @@ def load_adapter(model: PreTrainedModel, directory: Path) -> PeftModel:
     return peft
 
 
+def save_adapter(model: PeftModel, directory: Path) -> None:
+    """Writes the adapter in plain PEFT format; embeddings are frozen and stay out."""
+    model.save_pretrained(str(directory), save_embedding_layers=False)
+
+
 def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """Trained parameters by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

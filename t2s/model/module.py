@@ -19,6 +19,7 @@ from torch import Tensor
 from t2s.data.pack import IGNORED, Pack, StepBatch
 from t2s.errors import ConfigError
 from t2s.model.attention import NO_MASK
+from t2s.model.load import autocast
 from t2s.model.lora import trainable
 
 
@@ -82,22 +83,20 @@ class TextToSQLModule(lightning.LightningModule):
     Args:
         model: A PEFT model whose base is frozen.
         optimizer: AdamW's settings.
-        dtype: Of matrix products (autocast).
         seed: With the step number, seeds dropout, so that a resumed run draws what an unbroken one would.
     """
 
-    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, dtype: torch.dtype, seed: int) -> None:
+    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, seed: int) -> None:
         super().__init__()
         self.automatic_optimization = False  # the loss is normalised over the whole step, whatever its packs
         self.strict_loading = False  # checkpoints do not hold the base
         self.model = model
         self._optimizer = optimizer
-        self._dtype = dtype
         self._seed = seed
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision as trained: use it for every forward pass."""
-        return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32)
+        return autocast(self.device)
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> None:
         started = time.perf_counter()

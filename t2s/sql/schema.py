@@ -21,7 +21,9 @@ _SAMPLING_STEPS = 5_000
 _MAX_SAMPLE_CHARS = 24
 # A column that repeats each value at least this often on average holds categories.
 _REPEATS_OF_A_CATEGORY = 3
-_EXAMPLES_OF_OTHER_TEXT = 2
+# More values than this are no closed set to choose from: one shows their form.
+_MOST_CATEGORIES = 16
+_EXAMPLES_OF_OTHER_TEXT = 1
 
 
 @dataclass(frozen=True)
@@ -221,11 +223,11 @@ def _samples(
 
 
 def _chosen(values: tuple[object, ...], limit: int) -> tuple[Sample, ...]:
-    """The most frequent values of a category, two examples of other text, nothing of other numbers."""
+    """The most frequent values of a category, one example of other text, nothing of other numbers."""
     present = [value for value in values if isinstance(value, str | int | float)]
     counts = Counter(present)
     shown = [value for value, _ in counts.most_common() if _is_short(value)]
-    if len(counts) * _REPEATS_OF_A_CATEGORY <= len(present):
+    if len(counts) <= _MOST_CATEGORIES and len(counts) * _REPEATS_OF_A_CATEGORY <= len(present):
         return tuple(shown[:limit])
     texts = [value for value in counts if isinstance(value, str) and _is_short(value)]
     return tuple(texts[: min(limit, _EXAMPLES_OF_OTHER_TEXT)])

@@ -1,0 +1,107 @@
+"""From settings to objects: the one place, with the entry points, that reads a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from t2s.data import company
+from t2s.data.prompt import PromptEncoder, SchemaStyle, render_schema
+from t2s.errors import ConfigError, DataError
+from t2s.metrics.execution_accuracy import Judge
+from t2s.model.sources import ModelSpec, TinySpec
+from t2s.sql.execute import Sandbox
+from t2s.sql.schema import read_schema
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+CONFIG = "config.yaml"
+ADAPTER = "adapter"
+SAMPLE_COMPANY_SEED = 7  # the committed pairs name values of this build
+
+
+def databases(data: DictConfig) -> dict[str, Path]:
+    """SQLite file by database name; the sample company is built when it is not there.
+
+    Raises:
+        DataError: the file does not exist.
+    """
+    file = Path(data.database).expanduser()
+    if data.builder == "company":
+        company.build(file, file.parent / "schema.sql", SAMPLE_COMPANY_SEED)
+    if not file.is_file():
+        raise DataError(f"data.database={data.database} does not exist; give the path of a SQLite file")
+    return {file.stem: file}
+
+
+def prompt_encoder(tokenizer: PreTrainedTokenizerBase, data: DictConfig, files: Mapping[str, Path]) -> PromptEncoder:
+    """Writes prompts over the schemas of `files` as the settings say."""
+    style = SchemaStyle(data.schema.types, data.schema.keys, data.schema.comments, data.schema.samples)
+    schemas = {name: render_schema(read_schema(file, data.schema.samples), style) for name, file in files.items()}
+    return PromptEncoder(tokenizer, data.template, data.instruction, schemas)
+
+
+def model_spec(model: DictConfig, cache_dir: str) -> ModelSpec:
+    """The base model as plain values."""
+    settings = OmegaConf.to_container(model, resolve=True)
+    assert isinstance(settings, dict)
+    tiny = settings.pop("tiny")
+    return ModelSpec(**settings, cache_dir=Path(cache_dir), tiny=None if tiny is None else TinySpec(**tiny))
+
+
+def sandbox(settings: DictConfig) -> Sandbox:
+    """The process that runs generated SQL."""
+    return Sandbox(settings.timeout_s, settings.max_rows, settings.max_bytes, settings.max_memory_bytes)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run, ready to answer."""
+
+    directory: Path
+    cfg: DictConfig
+    model: PeftModel
+    encoder: PromptEncoder
+    databases: dict[str, Path]
+    device: torch.device
+
+    def judge(self, box: Sandbox) -> Judge:
+        return Judge(box, self.cfg.eval.comparison)
+
+
+def run_config(directory: Path) -> DictConfig:
+    """The resolved settings a run was made with.
+
+    Raises:
+        ConfigError: the directory is no run.
+    """
+    file = directory / CONFIG
+    if not file.is_file():
+        raise ConfigError(f"run={directory} is not a run: it has no {CONFIG}; give a directory such as outputs/2026-01-31/12-00-00")
+    cfg = OmegaConf.load(file)
+    assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def load_run(directory: Path) -> TrainedRun:
+    """Loads a run's base and adapter just as it was trained."""
+    cfg = run_config(directory)
+    spec = model_spec(cfg.model, cfg.paths.cache_dir)
+    from t2s.model.sources import ensure_available
+
+    ensure_available(spec)
+    files = databases(cfg.data)
+    from t2s.model.load import best_device, load_base
+    from t2s.model.lora import load_adapter
+
+    device = best_device()
+    base, tokenizer = load_base(spec, device)
+    model = load_adapter(base, directory / ADAPTER)
+    return TrainedRun(directory, cfg, model, prompt_encoder(tokenizer, cfg.data, files), files, device)
