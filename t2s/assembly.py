@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,8 +52,9 @@ def model_spec(model: DictConfig, cache_dir: str) -> ModelSpec:
     """The base model as plain values."""
     settings = OmegaConf.to_container(model, resolve=True)
     assert isinstance(settings, dict)
-    tiny = settings.pop("tiny")
-    return ModelSpec(**settings, cache_dir=Path(cache_dir), tiny=None if tiny is None else TinySpec(**tiny))
+    values = {str(key): value for key, value in settings.items()}
+    tiny: Any = values.pop("tiny")
+    return ModelSpec(**values, cache_dir=Path(cache_dir), tiny=None if tiny is None else TinySpec(**tiny))
 
 
 def sandbox(settings: DictConfig) -> Sandbox:

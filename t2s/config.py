@@ -426,5 +426,3 @@ def _unknown(full_key: str, schema: type) -> str:
     near = difflib.get_close_matches(last, known, 1, cutoff=0.6)
     guess = f"did you mean {'.'.join([*path, near[0]])}? " if near else ""
     return f"{full_key} is not a setting; {guess}{where + ' has' if where else 'settings are'} {', '.join(known)}"
-
-

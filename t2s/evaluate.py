@@ -75,9 +75,7 @@ def _known(run_dir: Path, files: dict[str, Path], adapter_hash: str) -> dict[str
     return found
 
 
-def _score_split(
-    run: TrainedRun, name: str, file: Path, adapter_hash: str, batch_size: int, console: Console
-) -> dict[str, Any]:
+def _score_split(run: TrainedRun, name: str, file: Path, adapter_hash: str, batch_size: int, console: Console) -> dict[str, Any]:
     from t2s.callbacks.execution import GenerationSpec, answer, assess, score_json, write_predictions
     from t2s.callbacks.progress import ProgressDisplay
     from t2s.data.survey import leakage
@@ -135,7 +133,7 @@ def _show(console: Console, run_dir: Path, results: dict[str, dict[str, Any]], m
     again = [name for name in results if name not in made]
     if again:
         console.print(f"{', '.join(again)}: scored before with this adapter, shown again (force=true scores anew)", highlight=False)
-    closing = f"predictions and scores: {short(run_dir / 'evaluation')}\nnext:\n  python -m t2s.infer run={short(run_dir)} question=\"...\""
+    closing = f'predictions and scores: {short(run_dir / "evaluation")}\nnext:\n  python -m t2s.infer run={short(run_dir)} question="..."'
     console.print(closing, highlight=False, soft_wrap=True)
 
 

@@ -89,7 +89,9 @@ def _show(console: Console, sql: str, outcome: Outcome, most: int) -> None:
         table.add_row(*("NULL" if value is None else str(value) for value in row))
     console.print(table)
     hidden = len(outcome.rows) - most
-    console.print(f"{len(outcome.rows)} rows" + (f", first {most} shown (rows={len(outcome.rows)} shows all)" if hidden > 0 else ""), highlight=False)
+    console.print(
+        f"{len(outcome.rows)} rows" + (f", first {most} shown (rows={len(outcome.rows)} shows all)" if hidden > 0 else ""), highlight=False
+    )
 
 
 def _write(output: Path, examples: Sequence[Example], results: Sequence[tuple[str, Outcome]]) -> None:

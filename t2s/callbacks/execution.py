@@ -138,7 +138,7 @@ class ExecutionAccuracy(Callback):
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         metrics = self._measure(trainer.global_step, pl_module)
-        self.log_dict(metrics)
+        pl_module.log_dict(metrics)
 
     def _measure(self, step: int, module: lightning.LightningModule) -> dict[str, float]:
         assert isinstance(module, TextToSQLModule)

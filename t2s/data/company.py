@@ -32,17 +32,124 @@ CITIES = {
     "Netherlands": ("Amsterdam", "Rotterdam", "Utrecht"),
 }
 COUNTRY_WEIGHTS = {"Norway": 30, "Sweden": 22, "Denmark": 14, "Finland": 10, "Germany": 16, "Netherlands": 8}
-FIRST_NAMES = (
-    "Anna Ingrid Nora Emma Sofie Maja Astrid Freja Linnea Elsa Karin Aino Helmi Hanna Lena Greta Mila Femke Sanne "
-    "Lotte Ida Sara Julia Marta Eva Liv Signe Tuva Alma Vilde Erik Lars Olav Jonas Magnus Henrik Anders Nils Mikkel "
-    "Oskar Axel Emil Viktor Onni Eero Juho Felix Lukas Paul Max Daan Bram Sven Jan Tom Leif Sigurd Even Aksel Isak"
-).split()
-LAST_NAMES = (
-    "Hansen Johansen Olsen Larsen Berg Haugen Dahl Lund Moen Strand Bakke Solberg Andersson Lindberg Nilsson Eriksson "
-    "Holm Sandberg Nystrom Ekman Jensen Nielsen Poulsen Madsen Kristensen Holst Virtanen Korhonen Laine Niemi Salo "
-    "Heikkinen Schmidt Weber Fischer Becker Vogel Krause Brandt de_Vries Bakker Visser Smit Mulder Dekker Bos Vik Nygaard "
-    "Aas Fossum Lie Rud Tveit Winther"
-).split()
+FIRST_NAMES = [
+    "Anna",
+    "Ingrid",
+    "Nora",
+    "Emma",
+    "Sofie",
+    "Maja",
+    "Astrid",
+    "Freja",
+    "Linnea",
+    "Elsa",
+    "Karin",
+    "Aino",
+    "Helmi",
+    "Hanna",
+    "Lena",
+    "Greta",
+    "Mila",
+    "Femke",
+    "Sanne",
+    "Lotte",
+    "Ida",
+    "Sara",
+    "Julia",
+    "Marta",
+    "Eva",
+    "Liv",
+    "Signe",
+    "Tuva",
+    "Alma",
+    "Vilde",
+    "Erik",
+    "Lars",
+    "Olav",
+    "Jonas",
+    "Magnus",
+    "Henrik",
+    "Anders",
+    "Nils",
+    "Mikkel",
+    "Oskar",
+    "Axel",
+    "Emil",
+    "Viktor",
+    "Onni",
+    "Eero",
+    "Juho",
+    "Felix",
+    "Lukas",
+    "Paul",
+    "Max",
+    "Daan",
+    "Bram",
+    "Sven",
+    "Jan",
+    "Tom",
+    "Leif",
+    "Sigurd",
+    "Even",
+    "Aksel",
+    "Isak",
+]
+LAST_NAMES = [
+    "Hansen",
+    "Johansen",
+    "Olsen",
+    "Larsen",
+    "Berg",
+    "Haugen",
+    "Dahl",
+    "Lund",
+    "Moen",
+    "Strand",
+    "Bakke",
+    "Solberg",
+    "Andersson",
+    "Lindberg",
+    "Nilsson",
+    "Eriksson",
+    "Holm",
+    "Sandberg",
+    "Nystrom",
+    "Ekman",
+    "Jensen",
+    "Nielsen",
+    "Poulsen",
+    "Madsen",
+    "Kristensen",
+    "Holst",
+    "Virtanen",
+    "Korhonen",
+    "Laine",
+    "Niemi",
+    "Salo",
+    "Heikkinen",
+    "Schmidt",
+    "Weber",
+    "Fischer",
+    "Becker",
+    "Vogel",
+    "Krause",
+    "Brandt",
+    "de_Vries",
+    "Bakker",
+    "Visser",
+    "Smit",
+    "Mulder",
+    "Dekker",
+    "Bos",
+    "Vik",
+    "Nygaard",
+    "Aas",
+    "Fossum",
+    "Lie",
+    "Rud",
+    "Tveit",
+    "Winther",
+]
 BRANDS = ("Varde", "Skarv", "Tindra", "Brekka", "Lyng", "Kvist", "Fonna", "Hald")
 BRAND_PRICE = {"Varde": 1.3, "Skarv": 1.0, "Tindra": 1.15, "Brekka": 0.85, "Lyng": 0.75, "Kvist": 0.6, "Fonna": 1.5, "Hald": 0.95}
 # Department: (category, typical price in euros, typical weight in grams, nouns).
@@ -83,10 +190,32 @@ CATALOGUE: dict[str, tuple[tuple[str, int, int, tuple[str, ...]], ...]] = {
         ("Power Banks", 48, 240, ("Power Bank", "Solar Panel")),
     ),
 }  # fmt: skip
-SERIES = (
-    "Ridge Fjord Summit Glacier Birch Storm Aurora Moss Granite Raven Tundra Ember Cove Larch Drift Otter Peak Heron "
-    "Saga Willow Nimbus Basalt Juniper Loom"
-).split()
+SERIES = [
+    "Ridge",
+    "Fjord",
+    "Summit",
+    "Glacier",
+    "Birch",
+    "Storm",
+    "Aurora",
+    "Moss",
+    "Granite",
+    "Raven",
+    "Tundra",
+    "Ember",
+    "Cove",
+    "Larch",
+    "Drift",
+    "Otter",
+    "Peak",
+    "Heron",
+    "Saga",
+    "Willow",
+    "Nimbus",
+    "Basalt",
+    "Juniper",
+    "Loom",
+]
 SUPPLIERS = (
     ("Baltic Textiles", "Estonia"), ("Alpenfaser", "Austria"), ("Porto Shoeworks", "Portugal"), ("Hanoi Gear", "Vietnam"),
     ("Taipei Poles", "Taiwan"), ("Krakow Down", "Poland"), ("Vilnius Wool", "Lithuania"), ("Bergamo Ropes", "Italy"),
@@ -317,7 +446,9 @@ def _products(dice: Dice, leaves: dict[str, int]) -> list[Row]:
                 discontinued = dice.day(date(2024, 3, 1), date(2025, 12, 1)).isoformat() if gone else None
                 number = len(rows) + 1
                 sku = f"{category[:2].upper()}-{1000 + number * 7}"
-                rows.append((number, sku, name, brand, leaves[category], round(list_price, 2), cost, grams, launched.isoformat(), discontinued))
+                rows.append(
+                    (number, sku, name, brand, leaves[category], round(list_price, 2), cost, grams, launched.isoformat(), discontinued)
+                )
     return rows
 
 

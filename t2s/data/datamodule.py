@@ -26,9 +26,7 @@ class StepLoader:
         seed: Shuffles; None keeps the given order.
     """
 
-    def __init__(
-        self, examples: Sequence[TokenizedExample], batch_size: int, packing: str, max_tokens: int, seed: int | None
-    ) -> None:
+    def __init__(self, examples: Sequence[TokenizedExample], batch_size: int, packing: str, max_tokens: int, seed: int | None) -> None:
         self._examples = examples
         self._batch_size = batch_size
         self._packing = packing

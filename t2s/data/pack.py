@@ -148,9 +148,7 @@ def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int)
         PromptTooLongError: one example alone exceeds `max_tokens`.
         DataError: no token is supervised.
     """
-    packs = tuple(
-        shared_pack(group) if packing == "shared" else padded_pack(group) for group in _groups(examples, packing, max_tokens)
-    )
+    packs = tuple(shared_pack(group) if packing == "shared" else padded_pack(group) for group in _groups(examples, packing, max_tokens))
     supervised = sum(pack.supervised_tokens for pack in packs)
     if not supervised:
         raise DataError("no token of this batch is supervised, so there is nothing to learn; look at the data report's decoded mask")

@@ -45,9 +45,8 @@ class Prefix:
     @classmethod
     def of(cls, cache: DynamicCache) -> Prefix:
         """Takes over the cache of a forward pass over the prefix, batch 1."""
-        return cls(
-            tuple(layer.keys[0].float() for layer in cache.layers), tuple(layer.values[0].float() for layer in cache.layers)
-        )
+        layers: list[Any] = list(cache.layers)
+        return cls(tuple(layer.keys[0].float() for layer in layers), tuple(layer.values[0].float() for layer in layers))
 
 
 def share_prefixes(model: PreTrainedModel) -> None:
@@ -157,15 +156,13 @@ class _BranchAttention(torch.autograd.Function):
         q, kp, vp, kb, vb, out, lse = ctx.saved_tensors
         H, K = q.shape[1], kp.shape[1]
         grad = grads[0].to(q.dtype)
-        dq_p, dkp, dvp = _flash_backward(
-            _fold(grad, K), _fold(q, K), kp, vp, _fold(out, K), _fold(lse, K).squeeze(-1), False, ctx.scale
-        )
+        dq_p, dkp, dvp = _flash_backward(_fold(grad, K), _fold(q, K), kp, vp, _fold(out, K), _fold(lse, K).squeeze(-1), False, ctx.scale)
         k_all, v_all = _repeat(kb, H), _repeat(vb, H)
         dq, dk, dv = torch.empty_like(q), torch.empty_like(q), torch.empty_like(q)
         for bucket in _buckets(ctx.tree):
             # On short rows the CPU's flash backward is slower in bfloat16 than in float32 (torch 2.13: 54 against 36 ms).
-            rows = (bucket.rows(x).float() for x in (grad, q, k_all, v_all, out))
-            parts = _flash_backward(*rows, bucket.rows(lse).squeeze(-1), True, ctx.scale)
+            g_r, q_r, k_r, v_r, out_r = (bucket.rows(x).float() for x in (grad, q, k_all, v_all, out))
+            parts = _flash_backward(g_r, q_r, k_r, v_r, out_r, bucket.rows(lse).squeeze(-1), True, ctx.scale)
             for whole, part in zip((dq, dk, dv), parts, strict=True):
                 bucket.put(whole, part)
         return dq + _unfold(dq_p, H), dkp, dvp, _sum_groups(dk, K), _sum_groups(dv, K), None, None
@@ -179,9 +176,7 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple
 def _flash_backward(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dq, dk, dv = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-        grad, q, k, v, out, lse, 0.0, causal, scale=scale
-    )
+    dq, dk, dv = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(grad, q, k, v, out, lse, 0.0, causal, scale=scale)
     return dq, dk, dv
 
 
@@ -201,7 +196,8 @@ def _repeat(x: Tensor, H: int) -> Tensor:
 
 
 def _sum_groups(x: Tensor, K: int) -> Tensor:
-    return x.unflatten(1, (K, -1)).sum(2)
+    _, H, S, D = x.shape
+    return x.view(1, K, H // K, S, D).sum(2)
 
 
 @dataclass(frozen=True)
@@ -217,7 +213,8 @@ class _Bucket:
         padded = x[0].index_select(1, self.from_flat)
         if not bool(self.real.all()):
             padded.mul_(self.real[:, None])
-        return padded.unflatten(1, (self.branches, -1)).transpose(0, 1).contiguous()
+        H, _, D = padded.shape
+        return padded.view(H, self.branches, -1, D).transpose(0, 1).contiguous()
 
     def put(self, whole: Tensor, rows: Tensor) -> None:
         """Writes rows' real tokens to their places in `whole`."""

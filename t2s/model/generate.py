@@ -116,7 +116,7 @@ class _Decoder:
 
     def _forward(self) -> Tensor:
         """Logits [B, V] of the next token; the cache grows by the tokens fed."""
-        B, T = self._ids_BT.shape
+        _B, T = self._ids_BT.shape
         past = self._cache.get_seq_length()
         column_T = torch.arange(past, past + T, device=self._ids_BT.device)
         column_L = torch.arange(past + T, device=self._ids_BT.device)

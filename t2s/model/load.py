@@ -94,9 +94,7 @@ def _quantization(kind: str, dtype: torch.dtype) -> BitsAndBytesConfig:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
-    )
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
 
 
 def _fix_quantized_layers(model: nn.Module) -> None:
@@ -104,7 +102,7 @@ def _fix_quantized_layers(model: nn.Module) -> None:
         # bitsandbytes (0.50) repacks 4-bit weights at the first eval forward on AVX512_BF16 processors for an operator
         # without autograd: two thirds of the gradients then vanish. Drop when that operator has a backward.
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010  # no attribute of nn.Module
 
 
 def _freeze(model: PreTrainedModel) -> None:

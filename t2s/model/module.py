@@ -63,9 +63,7 @@ def pack_loss(model: torch.nn.Module, pack: Pack) -> Tensor:
         logits_to_keep=wanted_T,
         **attention,
     ).logits
-    return F.cross_entropy(
-        logits_BSV.flatten(0, 1).float(), pack.targets_BT[:, wanted_T].flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+    return F.cross_entropy(logits_BSV.flatten(0, 1).float(), pack.targets_BT[:, wanted_T].flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float, final_ratio: float) -> float:
@@ -132,7 +130,7 @@ class TextToSQLModule(lightning.LightningModule):
             total = torch.stack([pack_loss(self.model, pack) for pack in batch.packs]).sum()
         self.log("val/loss", total / batch.supervised_tokens, batch_size=batch.supervised_tokens)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         spec = self._optimizer
         steps = int(self.trainer.estimated_stepping_batches)
         optimizer = _build_optimizer(spec, list(trainable(self.model).values()))
@@ -159,7 +157,7 @@ def _build_optimizer(spec: OptimizerSpec, parameters: list[torch.nn.Parameter]) 
             raise ConfigError("optimizer.name=paged_adamw_8bit needs CUDA; use optimizer.name=adamw")
         import bitsandbytes
 
-        return bitsandbytes.optim.PagedAdamW8bit(parameters, **options)  # type: ignore[no-any-return]
+        return bitsandbytes.optim.PagedAdamW8bit(parameters, **options)  # type: ignore
     return torch.optim.AdamW(parameters, fused=spec.name == "adamw_fused", **options)
 
 

@@ -20,7 +20,10 @@ def plot_learning(file: Path, rows: Sequence[Mapping[str, float]]) -> None:
         rows: Of metrics.csv.
     """
     with _axes(file, "Loss per supervised token", "optimizer step", "nats") as axes:
-        for key, label, style in (("train/loss", "train", {"color": BLUE, "linewidth": 1.2}), ("val/loss", "validation", {"color": ORANGE, "marker": "o"})):
+        for key, label, style in (
+            ("train/loss", "train", {"color": BLUE, "linewidth": 1.2}),
+            ("val/loss", "validation", {"color": ORANGE, "marker": "o"}),
+        ):
             points = [(row["step"] + 1, row[key]) for row in rows if key in row]
             if points:
                 axes.plot(*zip(*points, strict=True), label=label, **style)  # type: ignore[arg-type]

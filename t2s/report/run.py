@@ -99,5 +99,5 @@ def next_commands(run_dir: Path) -> list[str]:
     """What to type after training."""
     return [
         f"python -m t2s.evaluate run={run_dir}",
-        f"python -m t2s.infer run={run_dir} question=\"...\"",
+        f'python -m t2s.infer run={run_dir} question="..."',
     ]

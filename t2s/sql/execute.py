@@ -88,9 +88,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -186,9 +184,7 @@ def _failure(kind: OutcomeKind, detail: str, seconds: float = 0.0) -> Outcome:
 def _start_worker(limits: list[str]) -> subprocess.Popen[bytes]:
     # -I and -S: no site-packages, no environment, nothing of ours; hostile SQL gets as little company as possible.
     command = [sys.executable, "-I", "-S", str(Path(worker.__file__)), *limits]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=-1
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=-1)
     try:
         _exchange(process, None, _START_S)
     except (_OverdueError, EOFError, OSError) as error:
@@ -217,7 +213,8 @@ def _exchange(process: subprocess.Popen[bytes], request: object, patience_s: flo
         _OverdueError: the process was killed.
         EOFError: the process died by itself.
     """
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     overdue = threading.Event()
 
     def give_up() -> None:

@@ -57,7 +57,7 @@ def first_statement(sql: str) -> tuple[str, bool]:
     Example:
         "SELECT ';' ; -- done" -> ("SELECT ';'", False)
     """
-    code = [token for token in code_tokens(sql)]
+    code = list(code_tokens(sql))
     end = next((token.start for token in code if token.text == ";"), len(sql))
     more = any(token.start > end and token.text != ";" for token in code)
     return sql[:end].strip(), more

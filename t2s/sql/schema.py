@@ -177,16 +177,12 @@ def _definitions(connection: sqlite3.Connection, table: str) -> list[_Definition
         return []  # a view on something that is gone, or a virtual table whose module is not here
 
 
-def _references(
-    connection: sqlite3.Connection, table: str, definitions: dict[str, list[_Definition]]
-) -> dict[str, tuple[str, str]]:
+def _references(connection: sqlite3.Connection, table: str, definitions: dict[str, list[_Definition]]) -> dict[str, tuple[str, str]]:
     """What each column points to, spelled as the target declares it; the first foreign key declared wins."""
     by_lower_name = {name.lower(): name for name in definitions}
     references: dict[str, tuple[str, str]] = {}
     # SQLite lists the last foreign key first.
-    rows = connection.execute(
-        'SELECT "table", "from", "to", seq FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', (table,)
-    )
+    rows = connection.execute('SELECT "table", "from", "to", seq FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', (table,))
     for target, column, target_column, position in rows:
         target_name = by_lower_name.get(target.lower())
         if target_name is None or column in references:
@@ -205,9 +201,7 @@ def _target_column(columns: list[_Definition], name: str | None, position: int) 
     return None
 
 
-def _samples(
-    connection: sqlite3.Connection, table: str, columns: list[str], limit: int
-) -> dict[str, tuple[Sample, ...]]:
+def _samples(connection: sqlite3.Connection, table: str, columns: list[str], limit: int) -> dict[str, tuple[Sample, ...]]:
     if not columns or limit == 0:
         return {}
     names = ", ".join(_quoted(column) for column in columns)

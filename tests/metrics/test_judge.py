@@ -22,9 +22,7 @@ from t2s.sql.execute import Outcome, Sandbox
         ("I do not know.", "syntax_error"),
     ],
 )
-def test_a_prediction_gets_the_verdict_it_deserves(
-    sandbox: Sandbox, pets: Path, predicted: str, kind: VerdictKind
-) -> None:
+def test_a_prediction_gets_the_verdict_it_deserves(sandbox: Sandbox, pets: Path, predicted: str, kind: VerdictKind) -> None:
     verdict = judge(sandbox, pets, "SELECT name FROM pets ORDER BY id", predicted, "strict")
     assert verdict.kind == kind
     assert bool(verdict.detail) == (kind != "match")

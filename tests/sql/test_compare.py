@@ -25,9 +25,7 @@ def compare_cases() -> list[tuple[str, str, list[str]]]:
 
 
 @pytest.mark.parametrize(("gold", "predicted", "expected"), compare_cases())
-def test_results_compare_as_the_case_says(
-    sandbox: Sandbox, pets: Path, gold: str, predicted: str, expected: list[str]
-) -> None:
+def test_results_compare_as_the_case_says(sandbox: Sandbox, pets: Path, gold: str, predicted: str, expected: list[str]) -> None:
     first, second = sandbox.execute_many([gold, predicted], pets)
     assert (first.kind, second.kind) == ("ok", "ok")
     found = [same_result(first.rows, second.rows, comparison, is_ordered(gold)) for comparison in COMPARISONS]

@@ -21,4 +21,5 @@ def test_an_error_crosses_a_process_border_whole() -> None:
 
 @pytest.mark.parametrize(("error", "builtin"), [(DataError("x"), ValueError), (ModelUnavailableError("x"), OSError)])
 def test_errors_are_caught_by_their_builtin_kind_too(error: T2SError, builtin: type[Exception]) -> None:
-    assert isinstance(error, builtin) and str(error) == "x"
+    assert isinstance(error, builtin)
+    assert str(error) == "x"

@@ -89,9 +89,7 @@ def test_a_comment_belongs_to_the_column_on_its_line(body: str, expected: dict[s
     assert table_comments(f"CREATE TABLE t ({body}\n)").columns == expected
 
 
-@pytest.mark.parametrize(
-    "head", ["CREATE TABLE t -- sold\n(", "CREATE TABLE t ( -- sold\n", "CREATE /* sold */ TABLE t ("]
-)
+@pytest.mark.parametrize("head", ["CREATE TABLE t -- sold\n(", "CREATE TABLE t ( -- sold\n", "CREATE /* sold */ TABLE t ("])
 def test_a_comment_before_the_first_column_belongs_to_the_table(head: str) -> None:
     comments = table_comments(head + "\n a INT -- metres\n)")
     assert (comments.table, comments.columns) == ("sold", {"a": "metres"})
@@ -128,9 +126,7 @@ def test_no_more_samples_than_asked_for(tmp_path: Path) -> None:
 
 
 def test_an_endless_view_has_columns_and_no_samples(tmp_path: Path) -> None:
-    script = (
-        "CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS m FROM n"
-    )
+    script = "CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS m FROM n"
     (column,) = schema_of(tmp_path, script).table("v").columns
     assert (column.name, column.samples) == ("m", ())
 

@@ -38,9 +38,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("statement", "kinds"), hostile_cases(), ids=lambda value: str(value)[:40] if value else "")
-def test_hostile_sql_gets_a_verdict_in_time_and_changes_nothing(
-    sandbox: Sandbox, pets: Path, statement: str, kinds: set[str]
-) -> None:
+def test_hostile_sql_gets_a_verdict_in_time_and_changes_nothing(sandbox: Sandbox, pets: Path, statement: str, kinds: set[str]) -> None:
     before = contents(pets.parent)
     start = time.monotonic()
     outcome = sandbox.execute(statement, pets)
@@ -159,7 +157,8 @@ def test_a_closed_sandbox_leaves_no_process_and_says_so(pets: Path) -> None:
     with Sandbox(timeout_s=1, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20) as sandbox:
         sandbox.execute("SELECT 1", pets)
         process = sandbox._process
-    assert process is not None and process.poll() is not None
+    assert process is not None
+    assert process.poll() is not None
     with pytest.raises(RuntimeError, match="closed"):
         sandbox.execute("SELECT 1", pets)
 
@@ -198,9 +197,7 @@ def is_gone(pid: int) -> bool:
 def test_no_process_outlives_its_parent(pets: Path, last_signal: signal.Signals, sql: str) -> None:
     command = [sys.executable, "-c", PARENT, str(pets), sql]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as parent:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())
         time.sleep(0.2)

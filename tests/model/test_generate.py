@@ -1,0 +1,55 @@
+"""Generation behind a shared prefix writes what plain `generate` writes, token by token."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from conftest import encode, lora_model, tiny_spec
+from peft import PeftModel
+
+from t2s.data.prompt import TokenizedPrompt
+from t2s.model.generate import generate
+
+
+def plain(model: PeftModel, prompt: TokenizedPrompt, end: int, most: int) -> list[int]:
+    """transformers' own greedy generation on one whole prompt."""
+    ids = torch.tensor([[*prompt.prefix, *prompt.suffix]])
+    model.eval()
+    with torch.no_grad():
+        out = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, do_sample=False, eos_token_id=end, pad_token_id=end
+        )
+    return list(out[0, ids.shape[1] :].tolist())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_tokens_are_those_of_plain_generate(architecture: str, batch_size: int) -> None:
+    model, tokenizer = lora_model(tiny_spec(architecture))
+    prompts = [e.prompt for database in ("pond", "lake") for e in encode(tokenizer, database)]
+    prompts = prompts[::2] + prompts[1::2]  # prefixes interleaved
+    expected = [plain(model, prompt, end=-1, most=24) for prompt in prompts]
+    assert generate(model, prompts, -1, 24, batch_size, nullcontext()) == expected
+
+
+def test_rows_end_at_the_end_token_each_at_its_own_time() -> None:
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    prompts = [e.prompt for e in encode(tokenizer)]
+    free = [plain(model, prompt, end=-1, most=24) for prompt in prompts]
+    # Some token the model really writes in mid-answer serves as end token, so rows finish at different steps.
+    end = next(token for token in free[0][3:] if token not in free[0][:3])
+    expected = [row[: row.index(end) + 1] if end in row else row for row in free]
+    assert len({len(row) for row in expected}) > 1
+    assert generate(model, prompts, end, 24, 5, nullcontext()) == expected
+
+
+def test_the_model_returns_to_training_and_progress_counts_up() -> None:
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    model.train()
+    told: list[int] = []
+    generate(model, [e.prompt for e in encode(tokenizer)], -1, 2, 2, nullcontext(), told.append)
+    assert model.training
+    assert told == sorted(told)
+    assert told[-1] == 5

@@ -1,0 +1,115 @@
+"""A shared pack computes what padded rows compute: loss, and every LoRA gradient."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import CPU, encode, lora_model, tiny_spec
+from torch import Tensor
+
+from t2s.data.pack import Pack, Tree, collate, padded_pack, shared_pack
+from t2s.model.attention import _attend_tree, tree_mask
+from t2s.model.lora import trainable
+from t2s.model.module import pack_loss
+
+
+def loss_and_gradients(model: torch.nn.Module, packs: Sequence[Pack]) -> tuple[float, Tensor]:
+    model.zero_grad()
+    total = 0.0
+    for pack in packs:
+        loss = pack_loss(model, pack)
+        loss.backward()
+        total += loss.item()
+    return total, torch.cat([p.grad.flatten() for p in trainable(model).values() if p.grad is not None]).clone()
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_shared_pack_has_the_loss_and_gradients_of_padded_rows(architecture: str, checkpointing: bool) -> None:
+    model, tokenizer = lora_model(tiny_spec(architecture))
+    model.train()
+    if checkpointing:
+        model.base_model.model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    examples = encode(tokenizer)
+    loss, gradients = loss_and_gradients(model, [shared_pack(examples)])
+    oracle_loss, oracle_gradients = loss_and_gradients(model, [padded_pack([example]) for example in examples])
+    assert loss == pytest.approx(oracle_loss, rel=1e-5)
+    assert relative(gradients, oracle_gradients) < 1e-5
+    assert oracle_gradients.norm() > 1e-3
+
+
+def test_padding_several_rows_together_changes_nothing() -> None:
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    examples = encode(tokenizer)
+    loss, gradients = loss_and_gradients(model, [padded_pack(examples)])
+    oracle_loss, oracle_gradients = loss_and_gradients(model, [padded_pack([example]) for example in examples])
+    assert loss == pytest.approx(oracle_loss, rel=1e-5)
+    assert relative(gradients, oracle_gradients) < 1e-5
+
+
+def test_several_schemas_in_a_step_are_several_packs_with_the_same_sum() -> None:
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    examples = [*encode(tokenizer, "pond"), *encode(tokenizer, "lake")]
+    batch = collate(examples, "shared", 4096)
+    assert [len(pack.tree.branches) for pack in batch.packs if pack.tree] == [5, 5]
+    loss, gradients = loss_and_gradients(model, batch.packs)
+    oracle_loss, oracle_gradients = loss_and_gradients(model, [padded_pack([example]) for example in examples])
+    assert loss == pytest.approx(oracle_loss, rel=1e-5)
+    assert relative(gradients, oracle_gradients) < 1e-5
+
+
+def test_a_branch_never_sees_another() -> None:
+    """Changing one branch's tokens leaves the loss of the others as it was."""
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    first, second = encode(tokenizer)[:2]
+    other = encode(tokenizer)[3]
+    alone = pack_loss(model, padded_pack([first])).item()
+    beside_second = pack_loss(model, shared_pack([first, second])).item() - pack_loss(model, padded_pack([second])).item()
+    beside_other = pack_loss(model, shared_pack([other, first])).item() - pack_loss(model, padded_pack([other])).item()
+    assert beside_second == pytest.approx(alone, rel=1e-4)
+    assert beside_other == pytest.approx(alone, rel=1e-4)
+
+
+def test_a_branch_sees_the_prefix() -> None:
+    """Without its tree the pack is one long causal text, and its loss is another: the comparison above can fail."""
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    examples = encode(tokenizer)
+    pack = shared_pack(examples)
+    assert pack.tree is not None
+    blind = copy.copy(pack)
+    object.__setattr__(blind, "tree", Tree(1, (pack.ids_BT.shape[1] - 1,)))
+    assert abs(pack_loss(model, blind).item() / pack_loss(model, pack).item() - 1) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "tree", [Tree(7, (3,)), Tree(1, (1, 1, 1)), Tree(40, (5, 17, 2, 9, 30, 1)), Tree(64, tuple(range(1, 20)))], ids=str
+)
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (9, 3), (8, 1)])
+def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: int, kv_heads: int) -> None:
+    torch.manual_seed(0)
+    tokens = tree.prefix_tokens + sum(tree.branches)
+    q, k, v = (torch.randn(1, h, tokens, 16, requires_grad=True) for h in (heads, kv_heads, kv_heads))
+    upstream = torch.randn(1, heads, tokens, 16)
+    results = []
+    for attend in (
+        lambda: _attend_tree(q, k, v, tree, None),
+        lambda: F.scaled_dot_product_attention(
+            q,
+            k.repeat_interleave(heads // kv_heads, 1),
+            v.repeat_interleave(heads // kv_heads, 1),
+            attn_mask=tree_mask(tree, CPU),
+        ),
+    ):
+        out = attend()
+        results.append((out.detach(), *torch.autograd.grad(out, (q, k, v), upstream)))
+    for ours, dense in zip(*results, strict=True):
+        assert relative(ours, dense) < 1e-5
