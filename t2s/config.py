@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from t2s.runtime import fail, find_run
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
+FREE_TEXT = ("question", "data.instruction")
 T = TypeVar("T")
 
 
@@ -85,7 +87,7 @@ class DataConfig:
     database: str = MISSING
     train: str = MISSING
     val: str = MISSING
-    held_out: dict[str, str] = MISSING
+    held_out: dict[str, str | None] = MISSING
     template: str = limited(choices=("auto", "chatml"))
     instruction: str = MISSING
     schema: SchemaConfig = MISSING
@@ -200,8 +202,18 @@ def register() -> None:
     """Makes schemas and resolvers known to Hydra; doing it twice does no harm."""
     for name, schema in SCHEMAS.items():
         ConfigStore.instance().store(name=f"{name}_schema", node=schema)
+    OmegaConf.register_new_resolver("t2s_groups", _groups, replace=True)
     OmegaConf.register_new_resolver("t2s_root", lambda: str(ROOT), replace=True)
     OmegaConf.register_new_resolver("t2s_run_dir", _run_dir, replace=True)
+
+
+def _groups() -> str:
+    """Groups and their choices, for --help, 80 columns wide."""
+    lines = []
+    for directory in sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"):
+        choices = ", ".join(sorted(file.stem for file in directory.glob("*.yaml")))
+        lines += textwrap.wrap(choices, 78, initial_indent=f"  {directory.name:<12}", subsequent_indent=" " * 14)
+    return "\n".join(lines)
 
 
 def _run_dir(output_dir: str, ckpt_path: str | None, day: str, moment: str) -> str:
@@ -226,6 +238,7 @@ def entry(config_name: str) -> Callable[[Callable[[DictConfig], T]], Callable[[]
 
         def main() -> None:
             register()
+            sys.argv[1:] = [_quoted(argument) for argument in sys.argv[1:]]
             try:
                 _preflight(config_name, sys.argv[1:])
             except ConfigError as error:
@@ -235,6 +248,15 @@ def entry(config_name: str) -> Callable[[Callable[[DictConfig], T]], Callable[[]
         return main
 
     return decorate
+
+
+def _quoted(argument: str) -> str:
+    """Free text as Hydra's grammar wants it: the shell took the user's quotes, and commas and brackets mean lists there."""
+    key, equals, value = argument.partition("=")
+    if key not in FREE_TEXT or not equals or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\""):
+        return argument
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    return f'{key}="{escaped}"'
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -251,6 +273,8 @@ def compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
         check(cfg, config_name)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error, SCHEMAS[config_name])) from error
+    except AssertionError as error:  # OmegaConf's answer to a key below a null, as model.tiny.layers=3 without a tiny model
+        raise ConfigError(f"one of {', '.join(overrides)} sets a key below something that is null here; leave it out") from error
     return cfg
 
 
@@ -313,6 +337,9 @@ def _check_train(cfg: DictConfig) -> None:
     betas = list(cfg.optimizer.betas)
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ConfigError(f"optimizer.betas={betas}; give two numbers of at least 0 and below 1, as in [0.9,0.999]")
+    for name, settings in cfg.logger.items():
+        if not OmegaConf.is_dict(settings) or "_target_" not in settings:
+            raise ConfigError(f"logger.{name}={settings} is no tracker; choose a file of conf/logger, or give it a _target_")
     targets = cfg.lora.target_modules
     if not isinstance(targets, str) and not (OmegaConf.is_list(targets) and targets and all(isinstance(t, str) for t in targets)):
         raise ConfigError(f"lora.target_modules={targets}; give all-linear or a list such as [q_proj,v_proj]")
@@ -356,6 +383,7 @@ def _check_limits(key: str, value: Any, spec: Field[Any]) -> None:
 def _allowed(spec: Field[Any]) -> str:
     kind = "a whole number" if "int" in str(spec.type) else "a number" if "float" in str(spec.type) else "a text"
     kind = "true or false" if "bool" in str(spec.type) else kind
+    kind = "a list, as in [a,b]" if "list" in str(spec.type) else kind
     limits = spec.metadata
     if not limits:
         return kind
@@ -374,7 +402,7 @@ def _explain(error: BaseException, schema: type) -> str:
         current = current.__cause__ or current.__context__
     for link in reversed(chain):
         if isinstance(link, OverrideParseException):
-            return f"{link.override} cannot be read: {str(link).splitlines()[0]}"
+            return f"{link.override} cannot be read; write key=value, with quotes inside quotes for text: 'key=\"a, b\"'"
         if isinstance(link, ConfigError):
             return str(link)
         if isinstance(link, ValidationError) and link.full_key:

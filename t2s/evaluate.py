@@ -54,9 +54,9 @@ def evaluate(cfg: DictConfig, console: Console) -> dict[str, dict[str, Any]]:
 
 
 def _held_out(run_cfg: DictConfig, splits: Sequence[str] | None) -> dict[str, Path]:
-    known = {str(name): Path(file) for name, file in run_cfg.data.held_out.items()}
+    known = {str(name): Path(file) for name, file in run_cfg.data.held_out.items() if file}
     if not known:
-        raise ConfigError("this run's data names no held-out questions; train with data.held_out={test: test.jsonl}")
+        raise ConfigError("this run's data names no held-out questions; train with data.held_out.test=test.jsonl")
     unknown = [name for name in splits or () if name not in known]
     if unknown:
         raise ConfigError(f"splits={unknown} are not held-out sets of this run; choose from {', '.join(known)}")

@@ -88,6 +88,8 @@ def quiet_libraries() -> None:
 
     for name in ("lightning.pytorch", "lightning.fabric", "httpx", "transformers", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     # PEFT (0.21) asks transformers (5.23), and Lightning (2.6) torch (2.13), by old names; drop when they no longer do.
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)

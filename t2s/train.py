@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from t2s.assembly import ADAPTER, CONFIG, databases, model_spec, prompt_encoder, sandbox
+from t2s.assembly import ADAPTER, CONFIG, databases, model_spec, prompt_encoder, run_config, sandbox
 from t2s.config import entry
 from t2s.data.readers import read_examples
 from t2s.errors import ConfigError
@@ -27,6 +28,7 @@ from t2s.runtime import (
     write_text,
 )
 
+ENVIRONMENT = "environment.json"
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
 
 
@@ -54,7 +56,7 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     examples = {name: read_examples(Path(cfg.data[name]), files) for name in ("train", "val")}
     _record(cfg, run_dir, files, resumed=checkpoint is not None)
 
-    console.print(f"loading {cfg.model.name} ({cfg.model.quantization})", highlight=False)
+    console.print(f"loading {cfg.model.name} ({cfg.model.quantization}); its first use here takes longer", highlight=False)
     keep_freed_memory()
     quiet_libraries()
     import lightning
@@ -144,29 +146,27 @@ def _checkpoint(cfg: DictConfig, run_dir: Path) -> Path | None:
         return None
     named = Path(cfg.ckpt_path)
     checkpoint = named if named.suffix == ".ckpt" else run_dir / LAST_CHECKPOINT
-    before = OmegaConf.load(run_dir / CONFIG)
-    now = OmegaConf.create(_resolved(cfg))
-    assert isinstance(before, DictConfig)
+    before, now = run_config(run_dir), OmegaConf.create(_resolved(cfg))
     changed = sorted(
         key for key in _flat(before).keys() | _flat(now).keys()
         if key != "ckpt_path" and _flat(before).get(key) != _flat(now).get(key)
     )  # fmt: skip
     if changed:
         was = ", ".join(f"{key} was {_flat(before).get(key)} and is now {_flat(now).get(key)}" for key in changed[:3])
-        words = " ".join(OmegaConf.load(run_dir / ".hydra/overrides.yaml")) if (run_dir / ".hydra/overrides.yaml").is_file() else "..."
-        raise ConfigError(f"{run_dir} was begun with other settings: {was}; repeat its own, as listed in {run_dir}/{CONFIG} ({words})")
+        recorded = json.loads((run_dir / ENVIRONMENT).read_text(encoding="utf-8"))["command"][1:]
+        words = " ".join(["python -m t2s.train", *(w for w in recorded if not w.startswith("ckpt_path=")), f"ckpt_path={short(run_dir)}"])
+        raise ConfigError(f"{short(run_dir)} was begun with other settings: {was}; go on with {words}")
     return checkpoint
 
 
 def _resolved(cfg: DictConfig) -> dict[str, Any]:
     """All settings of ours, interpolations replaced, data paths absolute, so that a run can be read from anywhere."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True)
     assert isinstance(plain, dict)
-    plain.pop("hydra", None)
     data = plain["data"]
     for name in ("database", "train", "val"):
         data[name] = str(Path(data[name]).expanduser().absolute())
-    data["held_out"] = {name: str(Path(file).expanduser().absolute()) for name, file in data["held_out"].items()}
+    data["held_out"] = {name: str(Path(file).expanduser().absolute()) for name, file in data["held_out"].items() if file}
     return {str(key): value for key, value in plain.items()}
 
 
@@ -182,7 +182,7 @@ def _record(cfg: DictConfig, run_dir: Path, files: dict[str, Path], *, resumed: 
         return
     write_text(run_dir / CONFIG, OmegaConf.to_yaml(OmegaConf.create({**_resolved(cfg), "ckpt_path": None})))
     inputs = {"train": Path(cfg.data.train), "val": Path(cfg.data.val), **{f"database {n}": f for n, f in files.items()}}
-    write_json(run_dir / "environment.json", environment(inputs))
+    write_json(run_dir / ENVIRONMENT, environment(inputs))
 
 
 def _cpu() -> Any:

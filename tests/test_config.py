@@ -271,3 +271,35 @@ def test_a_hidden_default_would_be_found() -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "t2s").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_file_hides_a_default(file: Path) -> None:
     assert hidden_defaults(file.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("question", ["Which stores, by city?", "What are Oslo's sales?", "Open tickets (by day): how many?", "2024"])
+def test_a_question_is_taken_as_it_is_typed(question: str, tmp_path: Path) -> None:
+    done = run("infer", "run=a", f"question={question}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "run=a is not a run" in done.stderr
+
+
+def test_a_checkpoint_without_its_settings_is_refused_in_one_line(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"")
+    done = run("train", "model=tiny", "ckpt_path=run", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "config.yaml" in done.stderr
+
+
+def test_resuming_with_other_settings_names_those_of_the_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for name in ("checkpoints", ".hydra"):
+        (folder / name).mkdir(parents=True)
+    (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
+    (folder / ".hydra" / "overrides.yaml").write_text("- model=tiny\n- lora.r=8\n")
+    cfg = compose("train", ["model=tiny", "lora.r=8"])
+    plain = {str(key): value for key, value in cfg.items_ex(resolve=False) if key != "hydra"}
+    OmegaConf.save(OmegaConf.create(train._resolved(OmegaConf.create(plain))), folder / "config.yaml")
+    done = run("train", "model=tiny", "lora.r=4", "ckpt_path=run", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "lora.r was 8 and is now 4" in done.stderr
+    assert "lora.r=8" in done.stderr
+    assert "lora.r=8" in (folder / ".hydra" / "overrides.yaml").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from t2s.sql.parse import skeleton
 
 # What each of our words may also be called: Alpaca-style files say instruction/output, Spider says query/db_id.
 ALIASES = {"instruction": "question", "output": "sql", "query": "sql", "db_id": "database"}
+CSV_KEYS = ("question", "database", "id")
 KEYS = ("question", "sql", "database", "history", "tags", "id")
 
 
@@ -60,28 +62,38 @@ def read_questions(path: Path, databases: Collection[str]) -> list[Example]:
     problems: list[str] = []
     for number, record in _records(path):
         try:
-            fields = _object(record) if isinstance(record, str) else {k: v for k, v in record.items() if v}
-            # An inference file may carry anything else beside the question; it is handed through, not read.
+            fields = _object(record) if isinstance(record, str) else {k: v for k, v in record.items() if k in CSV_KEYS and v}
+            # An inference file may carry anything else beside the question.
             known = {key: value for key, value in fields.items() if ALIASES.get(key, key) in KEYS}
             examples.append(_example({"sql": "", **known}, databases, f"{path.name}:{number}", with_sql=False))
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
         raise DataError.from_problems(problems, hint=f"correct or delete these lines of {path.name}; nothing was run")
+    if not examples:
+        raise DataError(f"{path} holds no questions; write one a line")
     return examples
 
 
 def _records(path: Path) -> Iterator[tuple[int, str | Mapping[str, str]]]:
     if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if "question" not in (rows.fieldnames or ()):
-                raise DataError(f"{path}:1: no column is called question; its columns are {', '.join(rows.fieldnames or ())}")
-            yield from ((rows.line_num, row) for row in rows)
+        rows = csv.DictReader(io.StringIO(_utf8(path), newline=""))
+        if "question" not in (rows.fieldnames or ()):
+            raise DataError(f"{path}:1: no column is called question; its columns are {', '.join(rows.fieldnames or ())}")
+        yield from ((rows.line_num, row) for row in rows)
     elif path.suffix == ".jsonl":
         yield from _lines(path)
     else:
         raise DataError(f"{path}: ending {path.suffix or 'missing'} is not known; use .jsonl or .csv")
+
+
+def _utf8(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -132,6 +144,10 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields[key]
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{key} is {value!r}, not a text")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{key} holds half a character (a lone surrogate): {value!r}") from None
     return value.strip()
 
 
@@ -149,9 +165,9 @@ def _database(fields: Mapping[str, Any], databases: Collection[str]) -> str:
             return next(iter(databases))
         raise ValueError(f"no database; name one of {', '.join(sorted(databases))}")
     name = fields["database"]
-    if name not in databases:
+    if not isinstance(name, str) or name not in databases:
         raise ValueError(f"unknown database {name!r}; known: {', '.join(sorted(databases))}")
-    return str(name)
+    return name
 
 
 def _list(fields: Mapping[str, Any], key: str) -> list[Any]:

@@ -47,11 +47,17 @@ def split_examples(examples: Sequence[Example], val: int, test: int, seed: int) 
     order = list(range(len(rest)))
     dice.shuffle(order)
     chosen_val = {id(e) for e in _draw([[rest[i]] for i in order], val, len(rest))}
-    return Split(
+    split = Split(
         train=[e for e in rest if id(e) not in chosen_val],
         val=[e for e in rest if id(e) in chosen_val],
         test=[e for e in examples if id(e) in chosen_test],
     )
+    if not split.train or len(split.val) < val:
+        raise DataError(
+            f"the {len(groups)} query shapes among {len(examples)} pairs are too few: one shape cannot be both in test and elsewhere; "
+            "write more kinds of queries or ask for a smaller test"
+        )
+    return split
 
 
 def _draw(groups: Sequence[Sequence[Example]], wanted: int, pool: int) -> list[Example]:

@@ -23,7 +23,7 @@ class LoraSpec:
         target_modules: Names of linear layers, or `all-linear`.
         dora: Weight-decomposed variant (Liu et al. 2024).
         rslora: Rank-stabilised scale (Kalajdzievski 2023).
-        init: `default` (B = 0), `gaussian`, `pissa`, `olora` or `eva`-free PEFT name.
+        init: `default` (B = 0), `gaussian`, `pissa` (Meng et al. 2024) or `olora` (Büyükakyüz 2024).
     """
 
     r: int

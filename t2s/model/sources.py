@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import io
 import logging
 import shutil
 import tempfile
@@ -154,7 +156,8 @@ def _dequantize(file: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(target)
-    loaded = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    with contextlib.redirect_stderr(io.StringIO()):  # transformers' own bar for these two seconds cannot be turned off
+        loaded = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     config = loaded.config
     # transformers (5.23) believes GGUF weights are still quantized and refuses to save them: hand them to a model
     # that was never told. Drop when save_pretrained accepts them.

@@ -72,7 +72,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("shop") / "shop.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(SHOP)
-        cities = ["Oslo", "Oslo", "Oslo", "Bergen", "Bergen", "<|im_end|>", "<|im_end|>"]
+        cities = ["Oslo"] * 4 + ["Bergen"] * 3 + ["<|im_end|>"] * 2  # often enough to count as categories
         connection.executemany("INSERT INTO stores (city) VALUES (?)", [(city,) for city in cities])
         connection.execute("""INSERT INTO "order" VALUES (1, 1, 9.5, 'Bob''s')""")
     return path

@@ -163,7 +163,7 @@ def test_each_switch_shows_or_hides_its_part(shop: Path, style: SchemaStyle, exp
 def test_a_foreign_key_a_reserved_name_a_quote_and_a_comment_on_a_table_are_written_as_sql_reads_them(shop: Path) -> None:
     style = SchemaStyle(types=True, keys=True, comments=True, samples=5)
     assert render_schema(read_schema(shop, 5), style).splitlines()[1] == (
-        '"order"(id integer primary key, store_id references stores, "unit price" real, note text \'Bob\'\'s\') -- what was sold'
+        "\"order\"(id integer primary key, store_id references stores, \"unit price\" real, note text 'Bob''s') -- what was sold"
     )
 
 
@@ -177,13 +177,11 @@ insert instead intersect into is isnull join key last left like limit match mate
 of offset on or order others outer over partition plan pragma preceding primary query raise range recursive references regexp
 reindex release rename replace restrict returning right rollback row rows savepoint select set table temp temporary then ties to
 transaction trigger unbounded union unique update using vacuum values view virtual when where window with without
-""".split()
+"""
 
 
-@pytest.mark.parametrize("name", [*KEYWORDS, "City", "unit price", 'a"b', "2nd", "größe", "a-b", "a.b", "_x", "", "tab\tle"])
+@pytest.mark.parametrize("name", [*KEYWORDS.split(), "City", "unit price", 'a"b', "2nd", "größe", "a-b", "a.b", "_x", "tab\tle"])
 def test_sqlite_reads_every_name_as_it_is_quoted(name: str) -> None:
-    if name == "":
-        pytest.skip("SQLite has columns without a name, but no table")
     declared = '"' + name.replace('"', '""') + '"'
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(f"CREATE TABLE {declared} ({declared} TEXT); INSERT INTO {declared} VALUES ('found')")

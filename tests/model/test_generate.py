@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from conftest import encode, lora_model, tiny_spec
+from tiny_models import encode, lora_model, tiny_spec
 from peft import PeftModel
 
 from t2s.data.prompt import TokenizedPrompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bitsandbytes
 import pytest
 import torch
-from conftest import encode, lora_model, tiny_spec
+from tiny_models import encode, lora_model, tiny_spec
 from peft import PeftModel
 from torch import Tensor, nn
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CPU, encode, lora_model, tiny_spec
+from tiny_models import CPU, encode, lora_model, tiny_spec
 from torch import Tensor
 
 from t2s.data.pack import Pack, Tree, collate, padded_pack, shared_pack

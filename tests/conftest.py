@@ -1,0 +1,30 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+from ponds import PAIRS, Pond
+
+
+@pytest.fixture(scope="session")
+def pond(tmp_path_factory: pytest.TempPathFactory) -> Pond:
+    directory = tmp_path_factory.mktemp("pond")
+    with sqlite3.connect(directory / "pond.sqlite") as connection:
+        connection.executescript(
+            """
+            CREATE TABLE ponds (pond_id INTEGER PRIMARY KEY, name TEXT NOT NULL, depth_m REAL);
+            CREATE TABLE frogs (
+              frog_id INTEGER PRIMARY KEY, pond_id INTEGER REFERENCES ponds (pond_id), species TEXT, mass_g REAL);
+            INSERT INTO ponds VALUES (1, 'Mill Pond', 2.5), (2, 'Long Pond', 1.2), (3, 'Dry Pond', NULL);
+            INSERT INTO frogs VALUES (1, 1, 'moor', 31.5), (2, 1, 'common', 22.0), (3, 2, 'common', 35.0);
+            """
+        )
+    connection.close()
+    rows = {"train": PAIRS * 2, "val": PAIRS[:3], "test": PAIRS[3:6]}
+    for name, pairs in rows.items():
+        lines = [json.dumps({"question": q, "sql": s, "id": f"{name}{i}"}) for i, (q, s) in enumerate(pairs)]
+        (directory / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    return Pond(directory)
