@@ -77,6 +77,17 @@ class TrainedRun:
         return Judge(box, self.cfg.eval.comparison)
 
 
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """All settings of ours, interpolations replaced, data paths absolute, so that a run can be read from anywhere."""
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]), resolve=True)
+    assert isinstance(plain, dict)
+    data = plain["data"]
+    for name in ("database", "train", "val"):
+        data[name] = str(Path(data[name]).expanduser().absolute())
+    data["held_out"] = {name: str(Path(file).expanduser().absolute()) for name, file in data["held_out"].items() if file}
+    return {str(key): value for key, value in plain.items()}
+
+
 def run_config(directory: Path) -> DictConfig:
     """The resolved settings a run was made with.
 

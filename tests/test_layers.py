@@ -14,6 +14,7 @@ EVERYWHERE = {"errors", "runtime"}
 # Rows from the top; a row may import the rows under it and itself, but for APART.
 ROWS = (
     {"train", "evaluate", "infer", "prepare", "pipeline", "serve"},
+    {"training"},
     {"assembly"},
     {"callbacks", "export", "report", "monitor"},
     {"model", "metrics"},

@@ -146,9 +146,7 @@ def test_infer_answers_one_question_and_files_of_them(trained: tuple[Path, str],
         ("evaluate", ["run={run}", "splits=[nonsense]"], "choose from test"),
     ],
 )
-def test_bad_input_gets_one_sentence(
-    trained: tuple[Path, str], tmp_path: Path, command: str, arguments: list[str], message: str
-) -> None:
+def test_bad_input_gets_one_sentence(trained: tuple[Path, str], tmp_path: Path, command: str, arguments: list[str], message: str) -> None:
     done = run_t2s(command, *(a.format(run=trained[0]) for a in arguments), cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")

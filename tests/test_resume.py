@@ -36,9 +36,7 @@ def kill_when_past(step: int, arguments: list[str], cwd: Path) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "quantization"), [("llama", "nf4"), ("qwen2", "nf4")])
-def test_a_killed_and_resumed_run_ends_with_the_same_weights(
-    pond: Pond, tmp_path: Path, architecture: str, quantization: str
-) -> None:
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(pond: Pond, tmp_path: Path, architecture: str, quantization: str) -> None:
     arguments = [*pond.overrides(), *SETTINGS, f"model.tiny.architecture={architecture}", f"model.quantization={quantization}"]
     (tmp_path / "whole").mkdir()
     (tmp_path / "broken").mkdir()

@@ -91,7 +91,7 @@ class _Decoder:
         device = _device(model)
         # Left padding, so that every row's next token stands in the last column.
         padding = [longest - len(suffix) for suffix in suffixes]
-        self._ids_BT = torch.tensor([[end_token_id] * p + list(s) for p, s in zip(padding, suffixes, strict=True)], device=device)
+        self._ids_BT = torch.tensor([[0] * p + list(s) for p, s in zip(padding, suffixes, strict=True)], device=device)
         self._padding_B = torch.tensor(padding, device=device)
         self._cache = DynamicCache(config=_config(model))
         self._rows = list(range(len(suffixes)))

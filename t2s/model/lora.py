@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
 from t2s.errors import ConfigError, DataError
@@ -94,3 +95,8 @@ def _float32(model: PeftModel) -> None:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.float()
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            # PEFT (0.21) asks only CUDA whether autocast is on, and so turns every input into float32 on the CPU, for
+            # autocast to turn it back: a sixth of a training step. Drop when it asks about the input's device.
+            module.cast_input_dtype_enabled = False

