@@ -212,7 +212,7 @@ def _groups() -> str:
     lines = []
     for directory in sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"):
         choices = ", ".join(sorted(file.stem for file in directory.glob("*.yaml")))
-        lines += textwrap.wrap(choices, 78, initial_indent=f"  {directory.name:<12}", subsequent_indent=" " * 14)
+        lines += textwrap.wrap(choices, 78, initial_indent=f"  {f'{directory.name}:':<12}", subsequent_indent=" " * 14)
     return "\n".join(lines)
 
 

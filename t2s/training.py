@@ -77,7 +77,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
     )  # fmt: skip
     return Learner(
         model=model,
-        module=TextToSQLModule(model, optimizer_spec(cfg.optimizer), cfg.seed),
+        module=TextToSQLModule(model, optimizer_spec(cfg.optimizer), _total_steps(cfg.trainer, loaders), cfg.seed),
         data=loaders,
         encoder=encoder,
         validation=fit["val"][0],
@@ -132,7 +132,7 @@ def fit(
             progress.close()
     if trainer.interrupted:
         raise ConfigError("interrupted; go on with the same command and ckpt_path=last")
-    best_step = _restore_best(learner.module, run_dir)
+    best_step = _keep_best(learner.module, accuracy.scores, trainer.global_step, run_dir)
     save_adapter(learner.model, run_dir / ADAPTER)
     plot_learning(run_dir / "learning_curve.png", read_metrics(run_dir))
     plot_accuracy(run_dir / "execution_accuracy.png", accuracy.scores)
@@ -182,6 +182,10 @@ def trainer_options(settings: DictConfig) -> dict[str, Any]:
     }
 
 
+def _total_steps(settings: DictConfig, loaders: TextToSQLData) -> int:
+    return loaders.total_steps(settings.max_epochs, settings.max_steps, trainer_options(settings)["limit_train_batches"])
+
+
 def _checkpoints(cfg: DictConfig, run_dir: Path) -> list[Callback]:
     """`last.ckpt` now and then, `best.ckpt` by validation, and an early stop."""
     directory = run_dir / LAST_CHECKPOINT.parent
@@ -204,11 +208,15 @@ def _loggers(cfg: DictConfig, run_dir: Path, checkpoint: Path | None) -> list[Lo
     return [MetricsFile(run_dir, step), *trackers]
 
 
-def _restore_best(module: TextToSQLModule, run_dir: Path) -> int:
-    """Puts the best validated adapter back into the module; returns its step."""
-    checkpoint = torch.load(run_dir / BEST_CHECKPOINT, weights_only=False, map_location="cpu")
-    module.load_state_dict(checkpoint["state_dict"], strict=False)
-    return int(checkpoint["global_step"])
+def _keep_best(module: TextToSQLModule, scores: Mapping[int, Mapping[str, Any]], last_step: int, run_dir: Path) -> int:
+    """Puts the best validated adapter back into the module, the earliest of equals; returns its step."""
+    trained = [step for step in scores if step > 0]
+    best = max(trained, key=lambda step: (scores[step]["execution_accuracy"], -step))
+    if best != last_step:
+        checkpoint = torch.load(run_dir / BEST_CHECKPOINT, weights_only=False, map_location="cpu")
+        assert checkpoint["global_step"] == best, "best.ckpt is written at the validation that set the record"
+        module.load_state_dict(checkpoint["state_dict"], strict=False)
+    return best
 
 
 def _sync_hints(loggers: Sequence[Logger]) -> list[str]:

@@ -1,8 +1,8 @@
 """Every settings file composes, every default is in one, and a wrong setting is refused with its remedy."""
 
 import ast
-import json
 import dataclasses
+import json
 import re
 import subprocess
 import sys

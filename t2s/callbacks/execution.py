@@ -140,6 +140,12 @@ class ExecutionAccuracy(Callback):
         metrics = self._measure(trainer.global_step, pl_module)
         pl_module.log_dict(metrics)
 
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.global_step not in self.scores:  # max_steps ended training between validations
+            metrics = self._measure(trainer.global_step, pl_module)
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics, step=trainer.global_step - 1)
+
     def _measure(self, step: int, module: lightning.LightningModule) -> dict[str, float]:
         assert isinstance(module, TextToSQLModule)
         total = len(self._examples)

@@ -103,6 +103,18 @@ class TextToSQLData(lightning.LightningDataModule):
         self._train = StepLoader(train, batch_size, packing, max_tokens, seed)
         self._val = StepLoader(val, batch_size, packing, max_tokens, None)
 
+    def total_steps(self, max_epochs: int, max_steps: int, limit: int | float) -> int:
+        """Optimizer steps of a training.
+
+        Args:
+            max_epochs: Passes over the data.
+            max_steps: Ends training before that; -1 does not.
+            limit: Steps of an epoch that are run: a number (int) or a share (float).
+        """
+        epoch = len(self._train)
+        steps = max_epochs * (min(epoch, limit) if isinstance(limit, int) else int(epoch * limit))
+        return steps if max_steps < 0 else min(steps, max_steps)
+
     def train_dataloader(self) -> StepLoader:
         return self._train
 

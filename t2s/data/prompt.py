@@ -30,13 +30,14 @@ TEMPLATE_DATE = "01 Jan 2025"
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Words SQLite does not accept as a bare name where our prompts would show one.
-RESERVED = frozenset(
-    "add all alter and as autoincrement between by case cast check collate commit constraint create cross current_date "
-    "current_time current_timestamp default deferrable delete desc distinct drop else end escape except exists foreign from "
-    "full group having if in index inner insert intersect into is isnull join left limit natural not nothing notnull null on "
-    "or order outer primary raise references returning right select set table then to transaction union unique update using "
-    "values when where with".split()  # noqa: SIM905  # one word after the other reads better than 60 quoted ones
-)
+_RESERVED_WORDS = """
+add all alter and as autoincrement between by case cast check collate commit constraint create cross
+current_date current_time current_timestamp default deferrable delete desc distinct drop else end escape
+except exists foreign from full group having if in index inner insert intersect into is isnull join left limit
+natural not nothing notnull null on or order outer primary raise references returning right select set table
+then to transaction union unique update using values when where with
+"""
+RESERVED = frozenset(_RESERVED_WORDS.split())
 
 
 @dataclass(frozen=True)

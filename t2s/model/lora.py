@@ -99,4 +99,4 @@ def _float32(model: PeftModel) -> None:
         if isinstance(module, BaseTunerLayer):
             # PEFT (0.21) asks only CUDA whether autocast is on, and so turns every input into float32 on the CPU, for
             # autocast to turn it back: a sixth of a training step. Drop when it asks about the input's device.
-            module.cast_input_dtype_enabled = False
+            setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010  # no attribute of nn.Module

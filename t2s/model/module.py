@@ -81,15 +81,17 @@ class TextToSQLModule(lightning.LightningModule):
     Args:
         model: A PEFT model whose base is frozen.
         optimizer: AdamW's settings.
+        total_steps: Optimizer steps of the whole training, for the schedule.
         seed: With the step number, seeds dropout, so that a resumed run draws what an unbroken one would.
     """
 
-    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, seed: int) -> None:
+    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, total_steps: int, seed: int) -> None:
         super().__init__()
         self.automatic_optimization = False  # the loss is normalised over the whole step, whatever its packs
         self.strict_loading = False  # checkpoints do not hold the base
         self.model = model
         self._optimizer = optimizer
+        self._total_steps = total_steps
         self._seed = seed
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -131,8 +133,9 @@ class TextToSQLModule(lightning.LightningModule):
         self.log("val/loss", total / batch.supervised_tokens, batch_size=batch.supervised_tokens)
 
     def configure_optimizers(self) -> Any:
-        spec = self._optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
+        # Not the trainer's own estimate: asking for it here sets up the loader before a checkpoint's position reaches it
+        # (Lightning 2.6), and a resumed run would begin its epoch anew.
+        spec, steps = self._optimizer, self._total_steps
         optimizer = _build_optimizer(spec, list(trainable(self.model).values()))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, steps, spec.warmup_ratio, spec.final_ratio)

@@ -99,10 +99,10 @@ def _ensure_hub(spec: ModelSpec) -> None:
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-    if isinstance(try_to_load_from_cache(spec.path, "config.json", revision=spec.revision), str):
-        return
     if spec.path.startswith((".", "~", "/")) or spec.path.count("/") > 1:
         raise ModelUnavailableError(f"model.path={spec.path} is not a directory; give a directory with config.json, or a hub id")
+    if isinstance(try_to_load_from_cache(spec.path, "config.json", revision=spec.revision), str):
+        return
     how = (
         f"run `hf download {spec.path}` where there is a network (HF_HOME moves the cache, now {constants.HF_HUB_CACHE}), "
         "or set model.path to a local directory"

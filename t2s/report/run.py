@@ -34,7 +34,7 @@ def show_survey(console: Console, result: Survey, directory: Path) -> None:
         table.add_row(name, *map(str, counts), *leaks)
     console.print(table)
     console.print("shape: SQL, literals aside. The model learns what stands in «»:", highlight=False)
-    console.print("  …" + result.decoded_mask[-200:].replace("\n", "\n  "), markup=False, highlight=False, soft_wrap=True)
+    console.print("  …" + result.decoded_mask[-200:].replace("\n", "\n  "), markup=False, highlight=False)
     write_json(directory / "data_report.json", result.to_json())
     plot_lengths(directory / "data_lengths.png", {name: split.branch_tokens for name, split in result.splits.items()})
 

@@ -6,8 +6,8 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from tiny_models import encode, lora_model, tiny_spec
 from peft import PeftModel
+from tiny_models import encode, lora_model, tiny_spec
 
 from t2s.data.prompt import TokenizedPrompt
 from t2s.model.generate import generate

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bitsandbytes
 import pytest
 import torch
-from tiny_models import encode, lora_model, tiny_spec
 from peft import PeftModel
+from tiny_models import encode, lora_model, tiny_spec
 from torch import Tensor, nn
 
 from t2s.data.pack import shared_pack

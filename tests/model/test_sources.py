@@ -48,7 +48,7 @@ def test_a_missing_package_names_the_fix() -> None:
 
 def test_too_high_a_rank_and_unknown_targets_name_the_choices() -> None:
     spec = LoraSpec(4, 8, 0.0, "all-linear", False, False, "default")
-    with pytest.raises(ConfigError, match="choose lora.r <= 64"):
+    with pytest.raises(ConfigError, match=r"choose lora.r <= 64"):
         add_lora(load_base(tiny_spec("llama"), CPU)[0], replace(spec, r=65))
     with pytest.raises(ConfigError, match="q_proj"):
         add_lora(load_base(tiny_spec("llama"), CPU)[0], replace(spec, target_modules=("nonsense",)))
