@@ -49,7 +49,7 @@ def plot_accuracy(file: Path, scores: Mapping[int, Mapping[str, float | list[flo
         for step, value in zip(steps, accuracy, strict=True):
             axes.annotate(f"{value:.0f}", (step, value), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8)
         axes.set_ylim(-2, 106)
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="upper left")
 
 
 def plot_lengths(file: Path, tokens: Mapping[str, Sequence[int]]) -> None:
