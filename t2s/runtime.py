@@ -92,7 +92,7 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     # PEFT (0.21) asks transformers (5.23), and Lightning (2.6) torch (2.13), by old names; drop when they no longer do.
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     # A checkpoint holds the weights after the step it is named for; that is what a resume wants.
     warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
