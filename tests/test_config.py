@@ -218,11 +218,14 @@ def test_help_lists_the_groups_and_their_choices(helps: dict[str, str]) -> None:
 
 
 def test_examples_of_the_help_compose(helps: dict[str, str]) -> None:
-    for line in re.findall(r"^  python -m t2s\.train(.*)$", helps["train"], re.MULTILINE):
+    examples = re.findall(r"^  python -m t2s\.train(.*)$", helps["train"], re.MULTILINE)
+    assert len(examples) >= 5
+    for line in examples:
         settings = re.split(r"\s{2,}", line.rstrip())[0].split()
         if "--multirun" in settings:
             settings = [text.partition(",")[0] for text in settings]
-        compose("train", [text for text in settings if "=" in text])
+        cfg = compose("train", [text for text in settings if "=" in text])
+        assert cfg.model.name
 
 
 def schemas(schema: type) -> set[type]:
