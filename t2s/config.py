@@ -67,6 +67,7 @@ class ModelConfig:
     path: str = MISSING
     revision: str | None = MISSING
     quantization: str = limited(choices=("nf4", "int8", "none"))
+    decode_once: str = limited(choices=("auto", "always", "never"))
     attention: str = limited(choices=("sdpa", "eager", "flash_attention_2"))
     activation_checkpointing: bool = MISSING
     tiny: TinyConfig | None = MISSING
@@ -112,6 +113,7 @@ class LoraSettings:
 class OptimizerConfig:
     name: str = limited(choices=("adamw", "adamw_fused", "paged_adamw_8bit"))
     learning_rate: float = limited(above=0)
+    lora_b_ratio: float = limited(above=0)
     weight_decay: float = limited(least=0)
     betas: list[float] = MISSING
     warmup_ratio: float = limited(least=0, most=1)
@@ -141,6 +143,8 @@ class TrainerConfig:
     check_val_every_n_epoch: int = limited(least=1)
     log_every_n_steps: int = limited(least=1)
     threads: int | None = limited(least=1)
+    val_check_interval: float = limited(above=0, most=1)
+    compile: str = limited(choices=("auto", "always", "never"))
 
 
 @dataclass
@@ -334,6 +338,10 @@ def check(cfg: DictConfig, config_name: str) -> None:
 def _check_train(cfg: DictConfig) -> None:
     if (cfg.model.source == "random") != (cfg.model.tiny is not None):
         raise ConfigError(f"model.source={cfg.model.source} and model.tiny do not fit: a random model, and only that, has a tiny shape")
+    if cfg.model.decode_once == "always" and cfg.model.quantization != "nf4":
+        raise ConfigError(
+            f"model.decode_once=always has no effect on model.quantization={cfg.model.quantization}; set model.decode_once=auto"
+        )
     betas = list(cfg.optimizer.betas)
     if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
         raise ConfigError(f"optimizer.betas={betas}; give two numbers of at least 0 and below 1, as in [0.9,0.999]")

@@ -32,6 +32,7 @@ from t2s.model.load import best_device, load_base
 from t2s.model.lora import LoraSpec, add_lora, save_adapter, trainable
 from t2s.model.module import OptimizerSpec, TextToSQLModule, memory_bytes
 from t2s.model.sources import ModelSpec
+from t2s.model.speed import compile_layers
 from t2s.report.plots import plot_accuracy, plot_learning
 from t2s.runtime import LAST_CHECKPOINT, seed_everything
 
@@ -69,6 +70,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
     model = add_lora(base, lora_spec(cfg.lora))
     if cfg.model.activation_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
+    compile_layers(base, cfg.trainer.compile, device)
     model.train()  # Lightning leaves each module in the mode it finds it in
     encoder = prompt_encoder(tokenizer, cfg.data, files)
     fit = {name: fitting(read, encoder, cfg.data.max_tokens, cfg.data.too_long, name) for name, read in examples.items()}
@@ -175,6 +177,7 @@ def trainer_options(settings: DictConfig) -> dict[str, Any]:
         "devices": settings.devices,
         "limit_train_batches": int(limit) if limit > 1 else limit,
         "check_val_every_n_epoch": settings.check_val_every_n_epoch,
+        "val_check_interval": settings.val_check_interval,
         "log_every_n_steps": settings.log_every_n_steps,
         "num_sanity_val_steps": 0,
         "enable_progress_bar": False,

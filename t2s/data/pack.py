@@ -28,6 +28,11 @@ class Tree:
     prefix_tokens: int
     branches: tuple[int, ...]
 
+    @property
+    def layout(self) -> Tensor:
+        """All lengths, the prefix's first: int64 [1 + N], on the CPU."""
+        return torch.tensor([self.prefix_tokens, *self.branches])
+
 
 @dataclass(frozen=True)
 class Pack:

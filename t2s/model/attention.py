@@ -3,18 +3,19 @@
 transformers lets a model's attention function be replaced by name and hands it whatever keyword the forward pass is
 given. Ours answers two keywords and leaves every other forward pass to the implementation it wraps:
 
-- `tree` (training): the sequence is a prefix with branches behind it; a branch sees the prefix and itself.
+- `tree` (training): lengths of a prefix and of branches behind it; a branch sees the prefix and itself.
 - `prefix` (generation): keys and values of the prefix, held once for all rows; the ordinary cache holds what follows.
 """
 
-# B rows  H heads  K key/value heads  G heads per key/value head  T queries  P prefix tokens  L own tokens  D head width
+# B rows  H heads  K key/value heads  G heads per key/value head  T tokens  N branches  P prefix tokens  L own tokens
+# D head width
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -23,8 +24,6 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-from t2s.data.pack import Tree
 
 NAME = "t2s_{}"
 # transformers infers a *packed* mask from restarting positions unless it is handed a 4D mask, which it passes through.
@@ -68,13 +67,13 @@ def _dispatch(plain: Callable[..., Any]) -> Callable[..., Any]:
         key: Tensor,
         value: Tensor,
         attention_mask: Tensor | None,
-        tree: Tree | None = None,
+        tree: Tensor | None = None,
         prefix: Prefix | None = None,
         scaling: float | None = None,
         **options: Any,
     ) -> tuple[Tensor, None]:
         if tree is not None:
-            return _attend_tree(query, key, value, tree, scaling).transpose(1, 2), None
+            return attend_tree(query, key, value, tree, scaling).transpose(1, 2), None
         if prefix is not None:
             assert attention_mask is not None
             layer: int = module.layer_idx  # type: ignore[assignment]
@@ -92,154 +91,172 @@ def _eager(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: T
     return (weights @ value.repeat_interleave(groups, 1)).transpose(1, 2), weights
 
 
-def _attend_tree(query: Tensor, key: Tensor, value: Tensor, tree: Tree, scaling: float | None) -> Tensor:
+def attend_tree(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None) -> Tensor:
     """Tree attention.
 
     Args:
         query: [1, H, T, D]; T is the prefix and then each branch.
         key: [1, K, T, D].
         value: [1, K, T, D].
-        tree: Lengths of prefix and branches.
+        layout: Lengths of the prefix and of each branch, int64 [1 + N], on the CPU.
         scaling: Of the scores; None for 1 / sqrt(D).
 
     Returns:
         [1, H, T, D].
     """
     if query.device.type != "cpu":
-        mask = tree_mask(tree, query.device)
+        mask = tree_mask(layout, query.device)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    groups, sizes = query.shape[1] // key.shape[1], [tree.prefix_tokens, sum(tree.branches)]
-    (q_prefix, q_branch), (k_prefix, k_branch), (v_prefix, v_branch) = (x.split(sizes, dim=2) for x in (query, key, value))
-    k_all, v_all = k_prefix.repeat_interleave(groups, 1), v_prefix.repeat_interleave(groups, 1)
-    prefix = F.scaled_dot_product_attention(q_prefix, k_all, v_all, is_causal=True, scale=scale)
-    branches: Tensor = _BranchAttention.apply(q_branch, k_prefix, v_prefix, k_branch, v_branch, tree, scale)  # type: ignore[no-untyped-call]
-    return torch.cat((prefix, branches), 2)
+    out: Tensor = _tree_attention(query, key, value, layout, query.shape[-1] ** -0.5 if scaling is None else scaling)[0]
+    return out
 
 
-def tree_mask(tree: Tree, device: torch.device) -> Tensor:
+def tree_mask(layout: Tensor, device: torch.device) -> Tensor:
     """What a tree's tokens attend to: bool [1, 1, T, T]."""
-    owner_T = torch.repeat_interleave(
-        torch.arange(-1, len(tree.branches), device=device), torch.tensor([tree.prefix_tokens, *tree.branches], device=device)
-    )
+    owner_T = torch.repeat_interleave(torch.arange(-1, len(layout) - 1), layout).to(device)
     visible_TT = (owner_T[:, None] == owner_T[None, :]) | (owner_T == -1)[None, :]
     return visible_TT.tril()[None, None]
 
 
-class _BranchAttention(torch.autograd.Function):
-    """Branches attend to the prefix and to themselves: unmasked and causal flash passes, merged by their log-sum-exps.
-
-    The merge is exact (Milakov and Gimelshein 2018), and flash attention's backward needs nothing but the merged output and
-    log-sum-exp, so it runs once for each part (as in Liu et al. 2023, Ring Attention). Nothing of size T x T is ever made.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, kp: Tensor, vp: Tensor, kb: Tensor, vb: Tensor, tree: Tree, scale: float) -> Tensor:
-        """q: [1, H, S, D]; kp, vp: [1, K, P, D]; kb, vb: [1, K, S, D], S all branches' tokens."""
-        H, K = q.shape[1], kp.shape[1]
-        out_p, lse_p = _flash(_fold(q, K), kp, vp, False, scale)
-        out_p, lse_p = _unfold(out_p, H), _unfold(lse_p[..., None], H)
-        out_b, lse_b = torch.empty_like(out_p), torch.empty_like(lse_p)
-        k_all, v_all = _repeat(kb, H), _repeat(vb, H)
-        for bucket in _buckets(tree):
-            out, lse = _flash(bucket.rows(q), bucket.rows(k_all), bucket.rows(v_all), True, scale)
-            bucket.put(out_b, out)
-            bucket.put(lse_b, lse[..., None])
-        lse = torch.logaddexp(lse_p, lse_b)
-        out = (out_p * (lse_p - lse).exp() + out_b * (lse_b - lse).exp()).to(q.dtype)
-        ctx.save_for_backward(q, kp, vp, kb, vb, out, lse)
-        ctx.tree, ctx.scale = tree, scale
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        q, kp, vp, kb, vb, out, lse = ctx.saved_tensors
-        H, K = q.shape[1], kp.shape[1]
-        grad = grads[0].to(q.dtype)
-        dq_p, dkp, dvp = _flash_backward(_fold(grad, K), _fold(q, K), kp, vp, _fold(out, K), _fold(lse, K).squeeze(-1), False, ctx.scale)
-        k_all, v_all = _repeat(kb, H), _repeat(vb, H)
-        dq, dk, dv = torch.empty_like(q), torch.empty_like(q), torch.empty_like(q)
-        for bucket in _buckets(ctx.tree):
-            # On short rows the CPU's flash backward is slower in bfloat16 than in float32 (torch 2.13: 54 against 36 ms).
-            g_r, q_r, k_r, v_r, out_r = (bucket.rows(x).float() for x in (grad, q, k_all, v_all, out))
-            parts = _flash_backward(g_r, q_r, k_r, v_r, out_r, bucket.rows(lse).squeeze(-1), True, ctx.scale)
-            for whole, part in zip((dq, dk, dv), parts, strict=True):
-                bucket.put(whole, part)
-        return dq + _unfold(dq_p, H), dkp, dvp, _sum_groups(dk, K), _sum_groups(dv, K), None, None
+# Tree attention on the CPU, as an operator of its own so that torch.compile passes over it. Queries are taken block by
+# block and each block meets nothing but the keys it may see: nothing of size T x T is ever made, and a block's scores
+# stay in the processor's cache. The backward pass is flash attention's (Dao et al. 2022): weights come again from the
+# scores and the log-sum-exp. torch's own flash backward for the CPU (2.13) takes half as long again.
 
 
-def _flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
-    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
-    return out, lse
+@torch.library.custom_op("t2s::tree_attention", mutates_args=(), device_types="cpu")
+def _tree_attention(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Output [1, H, T, D] and log-sum-exp of the scores, float32 [1, H, T]."""
+    H, T, D = query.shape[1:]
+    K = key.shape[1]
+    P = int(layout[0])
+    q_KGTD, k_KTD = (query[0].float() * scale).view(K, H // K, T, D), key[0].float()
+    out_KGTD, lse_KGT1 = query.new_empty(K, H // K, T, D), q_KGTD.new_empty(K, H // K, T, 1)
+    # The prefix is one causal sequence: torch's flash forward is the fastest there.
+    keys, values = (x[:, :, :P].repeat_interleave(H // K, 1) for x in (key, value))
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query[:, :, :P], keys, values, 0.0, True, scale=scale)
+    out_KGTD[:, :, :P], lse_KGT1[:, :, :P] = out.view(K, H // K, P, D), lse.reshape(K, H // K, P, 1)
+    with _products_in(query.dtype):
+        for block in _blocks(layout):
+            if block.stop <= P:
+                continue
+            rows = slice(block.start, block.stop)
+            scores = torch.bmm(_flat(q_KGTD[:, :, rows]), block.keys(k_KTD).transpose(1, 2))
+            block.hide(scores, -math.inf)
+            highest = scores.amax(-1, keepdim=True)
+            weights = scores.sub_(highest).exp_()
+            total = weights.sum(-1, keepdim=True)
+            out_KGTD[:, :, rows] = torch.bmm(weights.to(query.dtype), block.keys(value[0])).div_(total).view(K, H // K, -1, D)
+            lse_KGT1[:, :, rows] = total.log_().add_(highest).view(K, H // K, -1, 1)
+    return out_KGTD.view(1, H, T, D), lse_KGT1.view(1, H, T)
 
 
-def _flash_backward(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, causal: bool, scale: float
+@_tree_attention.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    return query.new_empty(query.shape), query.new_empty(query.shape[:3], dtype=torch.float32)
+
+
+@torch.library.custom_op("t2s::tree_attention_backward", mutates_args=(), device_types="cpu")
+def _tree_attention_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, layout: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dq, dk, dv = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(grad, q, k, v, out, lse, 0.0, causal, scale=scale)
-    return dq, dk, dv
+    """Gradients of query, key and value."""
+    H, T, D = query.shape[1:]
+    K = key.shape[1]
+    q_KGTD, k_KTD, v_KTD = (query[0].float() * scale).view(K, H // K, T, D), key[0].float(), value[0].float()
+    g_KGTD, lse_KGT1 = grad[0].float().view(K, H // K, T, D), lse.view(K, H // K, T, 1)
+    mean_KGT1 = (g_KGTD * out[0].view(K, H // K, T, D)).sum(-1, keepdim=True)
+    dq_KGTD, dk_KTD, dv_KTD = q_KGTD.new_empty(q_KGTD.shape), k_KTD.new_zeros(k_KTD.shape), v_KTD.new_zeros(v_KTD.shape)
+    with _products_in(query.dtype):
+        for block in _blocks(layout):
+            rows = slice(block.start, block.stop)
+            q, g = _flat(q_KGTD[:, :, rows]), _flat(g_KGTD[:, :, rows])
+            weights = torch.bmm(q, block.keys(k_KTD).transpose(1, 2)).sub_(_flat(lse_KGT1[:, :, rows])).exp_()
+            block.hide(weights, 0.0)
+            block.add(dv_KTD, torch.bmm(weights.to(query.dtype).transpose(1, 2), g.to(query.dtype)))
+            dscores = torch.bmm(g, block.keys(v_KTD).transpose(1, 2)).sub_(_flat(mean_KGT1[:, :, rows])).mul_(weights).to(query.dtype)
+            dq_KGTD[:, :, rows] = torch.bmm(dscores, block.keys(key[0])).view(K, H // K, -1, D)
+            block.add(dk_KTD, torch.bmm(dscores.transpose(1, 2), q.to(query.dtype)))
+    return dq_KGTD.mul_(scale).view(1, H, T, D).to(query.dtype), dk_KTD[None].to(key.dtype), dv_KTD[None].to(value.dtype)
 
 
-def _fold(x: Tensor, K: int) -> Tensor:
-    """[1, H, S, D] as [1, K, G * S, D]: heads that share keys become more queries, and keys need no copies."""
-    _, H, S, D = x.shape
-    return x.reshape(1, K, H // K * S, D)
+@_tree_attention_backward.register_fake
+def _(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, layout: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
 
 
-def _unfold(x: Tensor, H: int) -> Tensor:
-    _, K, N, D = x.shape
-    return x.reshape(1, H, N * K // H, D)
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    query, key, value, layout, ctx.scale = inputs
+    ctx.save_for_backward(query, key, value, *output, layout)
 
 
-def _repeat(x: Tensor, H: int) -> Tensor:
-    return x.repeat_interleave(H // x.shape[1], 1)
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return (*_tree_attention_backward(grad, *ctx.saved_tensors, ctx.scale), None, None)
 
 
-def _sum_groups(x: Tensor, K: int) -> Tensor:
-    _, H, S, D = x.shape
-    return x.view(1, K, H // K, S, D).sum(2)
+_tree_attention.register_autograd(_backward, setup_context=_keep_for_backward)
 
 
 @dataclass(frozen=True)
-class _Bucket:
-    """Branches of like length, as right-padded rows [N, H, L, D] of a flat sequence [1, H, S, D]."""
+class _Block:
+    """Queries `start` to `stop` see keys 0 to `seen_to`, `own_from` to `start`, and among themselves those before them."""
 
-    from_flat: Tensor  # [N * L] into S; padding repeats a row's last token
-    real: Tensor  # bool [N * L]
-    branches: int
+    start: int
+    stop: int
+    seen_to: int
+    own_from: int
 
-    def rows(self, x: Tensor) -> Tensor:
-        # Padding stands behind a row's real tokens: under a causal mask none of them sees it. Its own gradient is dropped.
-        padded = x[0].index_select(1, self.from_flat)
-        if not bool(self.real.all()):
-            padded.mul_(self.real[:, None])
-        H, _, D = padded.shape
-        return padded.view(H, self.branches, -1, D).transpose(0, 1).contiguous()
+    def keys(self, x_KTD: Tensor) -> Tensor:
+        """What the block sees of keys or values."""
+        if self.seen_to == self.own_from:
+            return x_KTD[:, : self.stop]
+        return torch.cat((x_KTD[:, : self.seen_to], x_KTD[:, self.own_from : self.stop]), 1)
 
-    def put(self, whole: Tensor, rows: Tensor) -> None:
-        """Writes rows' real tokens to their places in `whole`."""
-        flat = rows.transpose(0, 1).flatten(1, 2)
-        whole[0].index_copy_(1, self.from_flat[self.real], flat[:, self.real].to(whole.dtype))
+    def add(self, whole_KTD: Tensor, part: Tensor) -> None:
+        """Adds a gradient of `keys` to its places."""
+        whole_KTD[:, : self.seen_to] += part[:, : self.seen_to]
+        whole_KTD[:, self.own_from : self.stop] += part[:, self.seen_to :]
+
+    def hide(self, scores: Tensor, value: float) -> None:
+        """Puts `value` where a query of the block would see a later one. scores: [K, G * queries, keys]."""
+        n = self.stop - self.start
+        later = torch.ones(n, n, dtype=torch.bool).triu_(1)
+        scores.view(scores.shape[0], -1, n, scores.shape[-1])[..., -n:].masked_fill_(later, value)
 
 
-BRANCHES_PER_BUCKET = 4
+QUERIES_PER_BLOCK = 128
 
 
-@lru_cache(maxsize=4)
-def _buckets(tree: Tree) -> tuple[_Bucket, ...]:
-    starts = [sum(tree.branches[:i]) for i in range(len(tree.branches))]
-    order = sorted(range(len(tree.branches)), key=lambda i: tree.branches[i])
-    buckets = []
-    for first in range(0, len(order), BRANCHES_PER_BUCKET):
-        members = order[first : first + BRANCHES_PER_BUCKET]
-        longest = tree.branches[members[-1]]
-        index, real = [], []
-        for i in members:
-            tokens = tree.branches[i]
-            index += [*range(starts[i], starts[i] + tokens), *[starts[i] + tokens - 1] * (longest - tokens)]
-            real += [True] * tokens + [False] * (longest - tokens)
-        buckets.append(_Bucket(torch.tensor(index), torch.tensor(real), len(members)))
-    return tuple(buckets)
+def _blocks(layout: Tensor) -> list[_Block]:
+    lengths: list[int] = layout.tolist()
+    blocks, start = [], 0
+    for branch, length in enumerate(lengths):
+        seen_to = lengths[0] if branch else 0
+        for first in range(start, start + length, QUERIES_PER_BLOCK):
+            blocks.append(_Block(first, min(first + QUERIES_PER_BLOCK, start + length), seen_to, start))
+        start += length
+    return blocks
+
+
+def _flat(x_KGND: Tensor) -> Tensor:
+    """[K, G, N, D] as [K, G * N, D]: heads that share keys become more queries, and keys need no copies."""
+    K, G, N, D = x_KGND.shape
+    return x_KGND.reshape(K, G * N, D)
+
+
+@contextmanager
+def _products_in(dtype: torch.dtype) -> Iterator[None]:
+    """Multiplies float32 matrices in `dtype` where the processor can, with float32 sums and results."""
+    settings: Any = getattr(torch.backends.mkldnn, "matmul")  # noqa: B009  # unknown to the type checker
+    before = settings.fp32_precision
+    if dtype == torch.bfloat16:
+        settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
 
 
 def _attend_prefix(

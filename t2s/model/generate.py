@@ -13,6 +13,7 @@ from transformers import DynamicCache, PretrainedConfig
 
 from t2s.data.prompt import TokenizedPrompt
 from t2s.model.attention import Prefix
+from t2s.model.speed import uncompiled
 
 
 @torch.no_grad()
@@ -50,7 +51,7 @@ def generate(
     model.eval()
     done = 0
     try:
-        with autocast:
+        with autocast, uncompiled():
             for ids, members in by_prefix.items():
                 prefix = _prefill(model, ids)
                 members.sort(key=lambda i: len(prompts[i].suffix))

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from t2s.errors import ConfigError, ModelUnavailableError
 from t2s.model.attention import share_prefixes
 from t2s.model.sources import ModelSpec, unpacked
+from t2s.model.speed import decode_weights
 from t2s.model.tiny import build_tiny
 
 
@@ -54,6 +55,8 @@ def load_base(spec: ModelSpec, device: torch.device) -> tuple[PreTrainedModel, P
         directory = unpacked(spec) if spec.source == "package" else Path(spec.path).expanduser()
         model, tokenizer = _load_directory(str(directory) if directory.is_dir() else spec.path, spec, dtype, device)
     _refuse_windows(model, spec)
+    if spec.quantization == "nf4" and (spec.decode_once == "always" or (spec.decode_once == "auto" and device.type == "cpu")):
+        decode_weights(model)
     _freeze(model)
     share_prefixes(model)
     return model, tokenizer

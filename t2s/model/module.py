@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from t2s.errors import ConfigError
 from t2s.model.attention import NO_MASK
 from t2s.model.load import autocast
 from t2s.model.lora import trainable
+from t2s.model.speed import uncompiled
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class OptimizerSpec:
     Attributes:
         name: `adamw`, `adamw_fused` or `paged_adamw_8bit` (CUDA).
         learning_rate: Peak.
+        lora_b_ratio: The learning rate of LoRA's B matrices as a multiple of that; 1 treats all alike (LoRA+, Hayou et al. 2024).
         weight_decay: Decoupled.
         betas: Of Adam's moments.
         warmup_ratio: Share of all steps that warm up.
@@ -39,6 +42,7 @@ class OptimizerSpec:
 
     name: str
     learning_rate: float
+    lora_b_ratio: float
     weight_decay: float
     betas: tuple[float, float]
     warmup_ratio: float
@@ -55,7 +59,7 @@ def pack_loss(model: torch.nn.Module, pack: Pack) -> Tensor:
     if pack.tree is None:
         attention: dict[str, Any] = {"attention_mask": pack.real_BT}
     else:
-        attention = {"attention_mask": NO_MASK.to(pack.ids_BT.device), "tree": pack.tree}
+        attention = {"attention_mask": NO_MASK.to(pack.ids_BT.device), "tree": pack.tree.layout}
     logits_BSV = model(
         input_ids=pack.ids_BT,
         position_ids=pack.positions_BT,
@@ -128,7 +132,7 @@ class TextToSQLModule(lightning.LightningModule):
         )
 
     def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
-        with self.autocast():
+        with self.autocast(), uncompiled():
             total = torch.stack([pack_loss(self.model, pack) for pack in batch.packs]).sum()
         self.log("val/loss", total / batch.supervised_tokens, batch_size=batch.supervised_tokens)
 
@@ -136,7 +140,7 @@ class TextToSQLModule(lightning.LightningModule):
         # Not the trainer's own estimate: asking for it here sets up the loader before a checkpoint's position reaches it
         # (Lightning 2.6), and a resumed run would begin its epoch anew.
         spec, steps = self._optimizer, self._total_steps
-        optimizer = _build_optimizer(spec, list(trainable(self.model).values()))
+        optimizer = _build_optimizer(spec, trainable(self.model))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, steps, spec.warmup_ratio, spec.final_ratio)
         )
@@ -153,15 +157,20 @@ class TextToSQLModule(lightning.LightningModule):
             raise ConfigError(f"this checkpoint belongs to another adapter ({odd} differs); resume with the settings it was made with")
 
 
-def _build_optimizer(spec: OptimizerSpec, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def _build_optimizer(spec: OptimizerSpec, parameters: Mapping[str, torch.nn.Parameter]) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay, "betas": spec.betas}
+    in_b = {name: "lora_B" in name or "lora_embedding_B" in name for name in parameters}
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for name, parameter in parameters.items() if not in_b[name]]},
+        {"params": [parameter for name, parameter in parameters.items() if in_b[name]], "lr": spec.learning_rate * spec.lora_b_ratio},
+    ]
     if spec.name == "paged_adamw_8bit":
-        if parameters[0].device.type != "cuda":
+        if next(iter(parameters.values())).device.type != "cuda":
             raise ConfigError("optimizer.name=paged_adamw_8bit needs CUDA; use optimizer.name=adamw")
         import bitsandbytes
 
-        return bitsandbytes.optim.PagedAdamW8bit(parameters, **options)  # type: ignore
-    return torch.optim.AdamW(parameters, fused=spec.name == "adamw_fused", **options)
+        return bitsandbytes.optim.PagedAdamW8bit(groups, **options)  # type: ignore
+    return torch.optim.AdamW(groups, fused=spec.name == "adamw_fused", **options)
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -50,6 +50,7 @@ class ModelSpec:
         path: `package/file.gguf`, a hub id or a directory.
         revision: Hub revision; None for the newest.
         quantization: `nf4` (4-bit, double quantization), `int8` or `none`.
+        decode_once: Keep a decoded copy of 4-bit weights: faster, for two bytes a weight. `auto` does so on the CPU.
         attention: `sdpa`, `eager` or `flash_attention_2`.
         activation_checkpointing: Trade time for memory.
         cache_dir: Where dequantised weights are kept.
@@ -61,6 +62,7 @@ class ModelSpec:
     path: str
     revision: str | None
     quantization: str
+    decode_once: str
     attention: str
     activation_checkpointing: bool
     cache_dir: Path

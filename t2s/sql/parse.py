@@ -31,7 +31,7 @@ def skeleton(sql: str) -> str:
     Example:
         "select name from T where id in (1, 2) limit 3" -> "SELECT name FROM t WHERE id IN (?) LIMIT ?"
     """
-    return _parse(sql).transform(_masked).sql("sqlite", comments=False)
+    return parse_query(sql).transform(_masked).sql("sqlite", comments=False)
 
 
 def tags(sql: str) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def tags(sql: str) -> tuple[str, ...]:
     Raises:
         DataError: this is not exactly one SQLite query.
     """
-    tree = _parse(sql)
+    tree = parse_query(sql)
     found = {tag for tag, holds in _TAGS if holds(tree)}
     if _uses_dates(sql):
         found.add("date")
@@ -55,7 +55,7 @@ def tables(sql: str) -> frozenset[str]:
     """
     return frozenset(
         table.name.lower()
-        for table in _parse(sql).find_all(exp.Table)
+        for table in parse_query(sql).find_all(exp.Table)
         if isinstance(table.this, exp.Identifier) and (table.db or not _is_common_table(table))
     )
 
@@ -75,7 +75,12 @@ def split_answer(text: str) -> str:
     return statement
 
 
-def _parse(sql: str) -> exp.Expr:
+def parse_query(sql: str) -> exp.Expr:
+    """The query's syntax tree.
+
+    Raises:
+        DataError: this is not exactly one SQLite query.
+    """
     try:
         statements = [statement for statement in sqlglot.parse(sql, read="sqlite") if statement is not None]
     except (SqlglotError, RecursionError) as error:

@@ -18,6 +18,7 @@ TINY = (
     "eval.max_new_tokens=8",
     "trainer.accelerator=cpu",
     "trainer.threads=1",
+    "trainer.compile=never",
 )
 PAIRS = (
     ("How many ponds are there?", "SELECT COUNT(*) FROM ponds"),

@@ -28,9 +28,9 @@ PAIRS = (
 )
 
 
-def tiny_spec(architecture: str, quantization: str = "none", *, checkpointing: bool = False) -> ModelSpec:
+def tiny_spec(architecture: str, quantization: str = "none", *, checkpointing: bool = False, decode_once: str = "auto") -> ModelSpec:
     shape = TinySpec(architecture, hidden_size=64, layers=2, heads=4, vocabulary=400, seed=0)
-    return ModelSpec("tiny", "random", "", None, quantization, "sdpa", checkpointing, Path("unused"), shape)
+    return ModelSpec("tiny", "random", "", None, quantization, decode_once, "sdpa", checkpointing, Path("unused"), shape)
 
 
 def lora_model(spec: ModelSpec, seed: int = 0) -> tuple[PeftModel, PreTrainedTokenizerBase]:

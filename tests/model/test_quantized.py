@@ -36,12 +36,14 @@ def dequantized(model: PeftModel) -> PeftModel:
     return model
 
 
+@pytest.mark.parametrize("decode_once", ["always", "never"])
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
-def test_nf4_trains_exactly_before_and_after_a_validation(architecture: str) -> None:
-    model, tokenizer = lora_model(tiny_spec(architecture, "nf4"))
+def test_nf4_trains_exactly_before_and_after_a_validation(architecture: str, decode_once: str) -> None:
+    model, tokenizer = lora_model(tiny_spec(architecture, "nf4", decode_once=decode_once))
     layers = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
     assert len(layers) == 14
     assert all(layer.weight.quant_state.nested for layer in layers), "double quantization"
+    assert all(hasattr(layer, "decoded") == (decode_once == "always") for layer in layers)
     before = gradients(model, tokenizer)
     generate(model, [e.prompt for e in encode(tokenizer)], -1, 4, 5, torch.autocast("cpu", dtype=torch.bfloat16))
     after = gradients(model, tokenizer)

@@ -12,7 +12,7 @@ from tiny_models import CPU, encode, lora_model, tiny_spec
 from torch import Tensor
 
 from t2s.data.pack import Pack, Tree, collate, padded_pack, shared_pack
-from t2s.model.attention import _attend_tree, tree_mask
+from t2s.model.attention import attend_tree, tree_mask
 from t2s.model.lora import trainable
 from t2s.model.module import pack_loss
 
@@ -91,7 +91,9 @@ def test_a_branch_sees_the_prefix() -> None:
 
 
 @pytest.mark.parametrize(
-    "tree", [Tree(7, (3,)), Tree(1, (1, 1, 1)), Tree(40, (5, 17, 2, 9, 30, 1)), Tree(64, tuple(range(1, 20)))], ids=str
+    "tree",
+    [Tree(7, (3,)), Tree(1, (1, 1, 1)), Tree(40, (5, 17, 2, 9, 30, 1)), Tree(64, tuple(range(1, 20))), Tree(300, (150, 5, 260))],
+    ids=str,
 )
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (9, 3), (8, 1)])
 def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: int, kv_heads: int) -> None:
@@ -101,12 +103,12 @@ def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: i
     upstream = torch.randn(1, heads, tokens, 16)
     results = []
     for attend in (
-        lambda: _attend_tree(q, k, v, tree, None),
+        lambda: attend_tree(q, k, v, tree.layout, None),
         lambda: F.scaled_dot_product_attention(
             q,
             k.repeat_interleave(heads // kv_heads, 1),
             v.repeat_interleave(heads // kv_heads, 1),
-            attn_mask=tree_mask(tree, CPU),
+            attn_mask=tree_mask(tree.layout, CPU),
         ),
     ):
         out = attend()

