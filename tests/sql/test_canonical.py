@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from t2s.errors import DataError
 from t2s.sql.canonical import canonical
 from t2s.sql.schema import read_schema
 
-FIXTURE = Path(__file__).resolve().parents[1] / "fixtures/sql/canonical.sql"
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURE = ROOT / "tests/fixtures/sql/canonical.sql"
 TABLES = """
 CREATE TABLE owners (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE shops (id INTEGER PRIMARY KEY, owner_id INTEGER REFERENCES owners, city TEXT);
@@ -53,3 +57,19 @@ def test_a_query_in_canonical_style_says_what_it_said(written: str, expected: st
 def test_what_is_no_query_is_refused(database: Path) -> None:
     with pytest.raises(DataError):
         canonical("DROP TABLE shops", read_schema(database, 0))
+
+
+def test_cleaning_rewrites_what_returns_the_same_and_drops_held_out_shapes(database: Path, tmp_path: Path) -> None:
+    city = "SELECT s.city FROM shops s JOIN sales x ON x.shop_id = s.id WHERE x.amount > {}"
+    pairs = [
+        {"question": "cities that sold for more than 4", "sql": city.format(4)},
+        {"question": "owners", "sql": "SELECT o.name FROM owners o", "tags": ["review"]},
+    ]
+    for name, rows in (("train", pairs), ("test", [{"question": "names of owners", "sql": "SELECT name FROM owners"}])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "scripts/clean_pairs.py"), str(database), "train.jsonl", "out.jsonl", "--held-out", "test.jsonl"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "1 pairs, 1 rewritten, 1 dropped" in done.stderr
+    cleaned = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [pair["sql"] for pair in cleaned] == ["SELECT s.city FROM sales x JOIN shops s ON x.shop_id = s.id WHERE x.amount > 4"]
