@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from t2s.data.example import Example
-from t2s.data.readers import read_examples
+from t2s.data.readers import jsonl_line, read_examples
 from t2s.errors import T2SError
 from t2s.metrics.execution_accuracy import Judge
 from t2s.runtime import fail, write_text
 from t2s.sql.canonical import canonical
 from t2s.sql.execute import Sandbox
-from t2s.sql.parse import skeleton, tags
+from t2s.sql.parse import skeleton
 from t2s.sql.schema import Schema, read_schema
 
 
@@ -42,7 +41,7 @@ def clean(database: Path, pairs: Path, out: Path, held_out: list[Path]) -> None:
         cleaned = [_restyled(example.sql, schema, database, judge) for example in examples]
     taken = {skeleton(canonical(example.sql, schema)) for file in held_out for example in read_examples(file, [database.stem])}
     kept = [(example, sql) for example, sql in zip(examples, cleaned, strict=True) if skeleton(sql) not in taken]
-    write_text(out, "".join(_line(example, sql) for example, sql in kept))
+    write_text(out, "".join(jsonl_line(replace(example, sql=sql)) for example, sql in kept))
     changed = sum(sql != example.sql for example, sql in kept)
     print(f"{out}: {len(kept)} pairs, {changed} rewritten, {len(examples) - len(kept)} dropped for a held-out shape", file=sys.stderr)
 
@@ -50,16 +49,6 @@ def clean(database: Path, pairs: Path, out: Path, held_out: list[Path]) -> None:
 def _restyled(sql: str, schema: Schema, database: Path, judge: Judge) -> str:
     restyled = canonical(sql, schema)
     return restyled if restyled == sql or judge.judge(database, sql, restyled).kind == "match" else sql
-
-
-def _line(example: Example, sql: str) -> str:
-    row = {
-        "question": example.question,
-        "sql": sql,
-        "database": example.database,
-        "tags": [*(tag for tag in example.tags if tag == "empty"), *tags(sql)],
-    }
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

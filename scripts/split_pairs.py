@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from t2s.data.example import Example
-from t2s.data.readers import read_examples
+from t2s.data.readers import jsonl_line, read_examples
 from t2s.data.split import split_examples
 from t2s.errors import T2SError
 from t2s.runtime import fail, write_text
-from t2s.sql.parse import tags
 
 
 def main() -> None:
@@ -32,19 +30,8 @@ def main() -> None:
         fail(error)
     for name in ("train", "val", "test"):
         examples: Sequence[Example] = getattr(split, name)
-        write_text(arguments.out / f"{name}.jsonl", "".join(_line(example) for example in examples))
+        write_text(arguments.out / f"{name}.jsonl", "".join(jsonl_line(example) for example in examples))
         print(f"{arguments.out / name}.jsonl: {len(examples)} pairs", file=sys.stderr)
-
-
-def _line(example: Example) -> str:
-    given = [tag for tag in example.tags if tag == "empty"]
-    row = {
-        "question": example.question,
-        "sql": example.sql,
-        "database": example.database,
-        "tags": [*given, *tags(example.sql)],
-    }
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

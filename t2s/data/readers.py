@@ -1,22 +1,25 @@
-"""Readers turn files into examples, or refuse them naming every bad line."""
+"""Readers turn files into examples, or refuse them naming every bad line; what is written back reads as it was."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from t2s.data.example import Example, Turn
 from t2s.errors import DataError
-from t2s.sql.parse import skeleton
+from t2s.sql.parse import skeleton, tags
 
 # What each of our words may also be called: Alpaca-style files say instruction/output, Spider says query/db_id.
 ALIASES = {"instruction": "question", "output": "sql", "query": "sql", "db_id": "database"}
 CSV_KEYS = ("question", "database", "id")
 KEYS = ("question", "sql", "database", "history", "tags", "id")
+_PLACE = re.compile(r"(.+\.(jsonl|json|csv):\d+)?")  # the id an example gets when it has none
 
 
 def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
@@ -115,6 +118,20 @@ def _object(line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"a {type(record).__name__}, not an object with question and sql")
     return record
+
+
+def jsonl_line(example: Example) -> str:
+    """One line of a JSONL file: all an example holds, its own tags first and then what its query uses.
+
+    An id that only says where the example was read from is left out: the line's new place says it better.
+    """
+    row: dict[str, Any] = {"question": example.question, "sql": example.sql, "database": example.database}
+    if example.history:
+        row["history"] = [asdict(turn) for turn in example.history]
+    row["tags"] = list(dict.fromkeys((*example.tags, *tags(example.sql))))
+    if not _PLACE.fullmatch(example.id):
+        row["id"] = example.id
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _example(record: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool = True) -> Example:

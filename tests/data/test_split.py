@@ -75,14 +75,17 @@ def test_a_pool_of_one_shape_cannot_be_split_and_says_so() -> None:
 
 
 def test_the_script_writes_three_files_that_keep_what_the_pairs_said(tmp_path: Path) -> None:
-    rows = [{"question": e.question, "sql": e.sql, "database": "db", "tags": ["empty", "mine"]} for e in pool()]
+    rows = [{"question": e.question, "sql": e.sql, "database": "db", "tags": ["empty", "mine"], "id": f"crm-{e.question}"} for e in pool()]
+    rows[0]["history"] = [{"question": "and before?", "sql": "SELECT 1"}]
     (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     command = [sys.executable, str(ROOT / "scripts" / "split_pairs.py"), str(tmp_path / "pool.jsonl"), str(tmp_path / "out")]
     subprocess.run([*command, "--database", "db", "--val", "15", "--test", "25"], check=True, capture_output=True, timeout=120)
     files = {name: (tmp_path / "out" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() for name in ("train", "val", "test")}
     written = [json.loads(line) for lines in files.values() for line in lines]
     assert sorted(row["question"] for row in written) == sorted(row["question"] for row in rows)
-    assert {row["tags"][0] for row in written} == {"empty"}
+    kept = {row["question"]: {key: row[key] for key in ("sql", "database", "id", "history") if key in row} for row in written}
+    assert kept == {row["question"]: {key: row[key] for key in ("sql", "database", "id", "history") if key in row} for row in rows}
+    assert all(row["tags"][:2] == ["empty", "mine"] and "filter" in row["tags"] for row in written)
     assert len(files["val"]) == 15
 
 

@@ -61,8 +61,9 @@ def test_what_is_no_query_is_refused(database: Path) -> None:
 
 def test_cleaning_rewrites_what_returns_the_same_and_drops_held_out_shapes(database: Path, tmp_path: Path) -> None:
     city = "SELECT s.city FROM shops s JOIN sales x ON x.shop_id = s.id WHERE x.amount > {}"
+    history = [{"question": "shops?", "sql": "SELECT id FROM shops"}]
     pairs = [
-        {"question": "cities that sold for more than 4", "sql": city.format(4)},
+        {"question": "cities that sold for more than 4", "sql": city.format(4), "tags": ["mine"], "id": "crm-17", "history": history},
         {"question": "owners", "sql": "SELECT o.name FROM owners o", "tags": ["review"]},
     ]
     for name, rows in (("train", pairs), ("test", [{"question": "names of owners", "sql": "SELECT name FROM owners"}])):
@@ -73,3 +74,6 @@ def test_cleaning_rewrites_what_returns_the_same_and_drops_held_out_shapes(datab
     assert "1 pairs, 1 rewritten, 1 dropped" in done.stderr
     cleaned = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [pair["sql"] for pair in cleaned] == ["SELECT s.city FROM sales x JOIN shops s ON x.shop_id = s.id WHERE x.amount > 4"]
+    assert cleaned[0]["id"] == "crm-17"
+    assert cleaned[0]["history"] == history
+    assert cleaned[0]["tags"] == ["mine", "filter", "join"]
