@@ -61,7 +61,7 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     from t2s.training import build, fit
 
     learner = build(cfg, spec, files, examples)
-    console.print(f"training {learner.trained_parameters:,} LoRA weights on {learner.device}", highlight=False)
+    console.print(f"training {learner.trained_parameters:,} LoRA weights on {learner.device} ({learner.compiled})", highlight=False)
     show_survey(console, learner.survey, run_dir)
     result, hints = fit(cfg, learner, files, run_dir, checkpoint, console)
 

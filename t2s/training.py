@@ -32,7 +32,7 @@ from t2s.model.load import best_device, load_base
 from t2s.model.lora import LoraSpec, add_lora, save_adapter, trainable
 from t2s.model.module import OptimizerSpec, TextToSQLModule, memory_bytes
 from t2s.model.sources import ModelSpec
-from t2s.model.speed import compile_layers
+from t2s.model.speed import speed_up
 from t2s.report.plots import plot_accuracy, plot_learning
 from t2s.runtime import LAST_CHECKPOINT, seed_everything
 
@@ -51,6 +51,7 @@ class Learner:
     survey: Survey
     trained_parameters: int
     device: torch.device
+    compiled: str
 
 
 def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples: Mapping[str, Sequence[Example]]) -> Learner:
@@ -70,7 +71,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
     model = add_lora(base, lora_spec(cfg.lora))
     if cfg.model.activation_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
-    compile_layers(base, cfg.trainer.compile, device)
+    compiled = speed_up(base, cfg.trainer.compile, device, spec.cache_dir / "kernels")
     model.train()  # Lightning leaves each module in the mode it finds it in
     encoder = prompt_encoder(tokenizer, cfg.data, files)
     fit = {name: fitting(read, encoder, cfg.data.max_tokens, cfg.data.too_long, name) for name, read in examples.items()}
@@ -86,6 +87,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
         survey=survey(fit, {name: len(read) for name, read in examples.items()}, encoder),
         trained_parameters=sum(p.numel() for p in trainable(model).values()),
         device=device,
+        compiled=compiled,
     )
 
 

@@ -12,9 +12,9 @@ from tiny_models import CPU, encode, lora_model, tiny_spec
 from torch import Tensor
 
 from t2s.data.pack import Pack, Tree, collate, padded_pack, shared_pack
-from t2s.model.attention import attend_tree, tree_mask
 from t2s.model.lora import trainable
 from t2s.model.module import pack_loss
+from t2s.model.tree import attend_tree, tree_mask
 
 
 def loss_and_gradients(model: torch.nn.Module, packs: Sequence[Pack]) -> tuple[float, Tensor]:

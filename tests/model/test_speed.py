@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_models import CPU, encode, lora_model, tiny_spec
@@ -23,30 +25,31 @@ def step(model: nn.Module, pack: Pack) -> tuple[float, Tensor]:
 
 @pytest.mark.slow  # a minute of C++ compiler
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
-def test_compiled_layers_compute_what_written_ones_do(architecture: str) -> None:
+def test_compiled_layers_compute_what_written_ones_do(architecture: str, tmp_path: Path) -> None:
     """Packs of several lengths, so that code made for one length would show."""
     model, tokenizer = lora_model(tiny_spec(architecture))
     model.train()
     examples = encode(tokenizer)
     packs = [shared_pack(examples[:n]) for n in (3, 5, 1, 4)]
     written = [step(model, pack) for pack in packs]
-    assert speed.compile_layers(model.base_model.model, "always", CPU)
+    assert "layers" in speed.speed_up(model.base_model.model, "always", CPU, tmp_path)
     torch._dynamo.utils.counters.clear()
     compiled = [step(model, pack) for pack in packs]
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert graphs == 1, f"one program serves all layers and lengths, here were {graphs}"
     for (loss, gradients), (expected_loss, expected) in zip(compiled, written, strict=True):
         assert loss == pytest.approx(expected_loss, rel=1e-5)
         assert float((gradients - expected).norm() / expected.norm()) < 1e-5
 
 
-def test_compilation_without_a_compiler_is_refused_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compilation_without_a_compiler_is_refused_or_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     model, _ = lora_model(tiny_spec("llama"))
     base = model.base_model.model
     with pytest.raises(ConfigError, match="a C\\+\\+ compiler"):
-        speed.compile_layers(base, "always", CPU)
-    assert not speed.compile_layers(base, "auto", CPU)
+        speed.speed_up(base, "always", CPU, tmp_path)
+    assert speed.speed_up(base, "auto", CPU, tmp_path).startswith("not compiled for want of a C++ compiler")
 
 
 def test_b_matrices_learn_faster_by_the_ratio() -> None:

@@ -1,0 +1,235 @@
+"""Tree attention: every branch of a pack sees the shared prefix and itself, and nothing of size T x T is made on a CPU.
+
+Two implementations stand behind one operator, so that torch.compile passes over it. The kernel (`tree_attention.cpp`) is
+for bfloat16 on processors with matrix units; matrix products of torch do for everything else. Both follow flash attention
+(Dao et al. 2022): the backward pass makes the weights again from the scores and the log-sum-exp.
+"""
+
+# H heads  K key/value heads  G heads per key/value head  T tokens  N branches  P prefix tokens  D head width
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from t2s.model.kernel import TreeKernel
+
+
+def attend_tree(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None) -> Tensor:
+    """Tree attention.
+
+    Args:
+        query: [1, H, T, D]; T is the prefix and then each branch.
+        key: [1, K, T, D].
+        value: [1, K, T, D].
+        layout: Lengths of the prefix and of each branch, int64 [1 + N], on the CPU.
+        scaling: Of the scores; None for 1 / sqrt(D).
+
+    Returns:
+        [1, H, T, D].
+    """
+    if query.device.type != "cpu":
+        mask = tree_mask(layout, query.device)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
+    out: Tensor = _tree_attention(query, key, value, layout, query.shape[-1] ** -0.5 if scaling is None else scaling)[0]
+    return out
+
+
+def tree_mask(layout: Tensor, device: torch.device) -> Tensor:
+    """What a tree's tokens attend to: bool [1, 1, T, T]."""
+    owner_T = torch.repeat_interleave(torch.arange(-1, len(layout) - 1), layout).to(device)
+    visible_TT = (owner_T[:, None] == owner_T[None, :]) | (owner_T == -1)[None, :]
+    return visible_TT.tril()[None, None]
+
+
+_kernel: TreeKernel | None = None
+
+
+def use_kernel(kernel: TreeKernel | None) -> None:
+    """Lets `kernel` compute tree attention where it can; None takes that back."""
+    global _kernel
+    _kernel = kernel
+
+
+@torch.library.custom_op("t2s::attend_tree", mutates_args=(), device_types="cpu")
+def _tree_attention(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Output [1, H, T, D] and log-sum-exp of the scores, float32 [1, H, T]."""
+    out, lse = _like_tokens(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+    if _kernel and _kernel.can(query):
+        _kernel.forward(query, key, value, layout, scale, out, lse)
+    else:
+        _forward_by_products(query, key, value, layout, scale, out, lse)
+    return out, lse
+
+
+@_tree_attention.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    return _like_tokens(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+
+
+@torch.library.custom_op("t2s::attend_tree_backward", mutates_args=(), device_types="cpu")
+def _tree_attention_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, layout: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value."""
+    dquery, dkey, dvalue = (_like_tokens(x) for x in (query, key, value))
+    if _kernel and _kernel.can(query):
+        _kernel.backward(grad, query, key, value, out, lse, layout, scale, dquery, dkey, dvalue)
+    else:
+        _backward_by_products(grad, query, key, value, out, lse, layout, scale, dquery, dkey, dvalue)
+    return dquery, dkey, dvalue
+
+
+@_tree_attention_backward.register_fake
+def _(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, layout: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _like_tokens(query), _like_tokens(key), _like_tokens(value)
+
+
+def _like_tokens(x: Tensor) -> Tensor:
+    """An empty [1, heads, T, D] whose heads lie side by side for each token, as the layers around attention want them."""
+    B, heads, T, D = x.shape
+    return x.new_empty(B, T, heads, D).transpose(1, 2)
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    query, key, value, layout, ctx.scale = inputs
+    ctx.save_for_backward(query, key, value, *output, layout)
+
+
+def _backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return (*_tree_attention_backward(grad, *ctx.saved_tensors, ctx.scale), None, None)
+
+
+_tree_attention.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+# By products of torch: queries are taken block by block, each block meets nothing but the keys it may see, and its scores
+# stay in the processor's cache. torch's own flash backward for the CPU (2.13) takes half as long again.
+
+
+def _forward_by_products(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float, out: Tensor, lse: Tensor) -> None:
+    H, T, D = query.shape[1:]
+    K = key.shape[1]
+    P = int(layout[0])
+    q_KGTD, k_KTD = (query[0].float() * scale).reshape(K, H // K, T, D), key[0].float()
+    out_KGTD, lse_KGT1 = out[0].unflatten(0, (K, H // K)), lse.view(K, H // K, T, 1)
+    # The prefix is one causal sequence: torch's flash forward is the fastest there.
+    keys, values = (x[:, :, :P].repeat_interleave(H // K, 1) for x in (key, value))
+    out[:, :, :P], lse[:, :, :P] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query[:, :, :P], keys, values, 0.0, True, scale=scale
+    )
+    with _products_in(query.dtype):
+        for block in _blocks(layout):
+            if block.stop <= P:
+                continue
+            rows = slice(block.start, block.stop)
+            scores = torch.bmm(_flat(q_KGTD[:, :, rows]), block.keys(k_KTD).transpose(1, 2))
+            block.hide(scores, -math.inf)
+            highest = scores.amax(-1, keepdim=True)
+            weights = scores.sub_(highest).exp_()
+            total = weights.sum(-1, keepdim=True)
+            out_KGTD[:, :, rows] = torch.bmm(weights.to(query.dtype), block.keys(value[0])).div_(total).view(K, H // K, -1, D)
+            lse_KGT1[:, :, rows] = total.log_().add_(highest).view(K, H // K, -1, 1)
+
+
+def _backward_by_products(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    layout: Tensor,
+    scale: float,
+    dquery: Tensor,
+    dkey: Tensor,
+    dvalue: Tensor,
+) -> None:
+    H, T, D = query.shape[1:]
+    K = key.shape[1]
+    q_KGTD, k_KTD, v_KTD = (query[0].float() * scale).reshape(K, H // K, T, D), key[0].float(), value[0].float()
+    g_KGTD, lse_KGT1 = grad[0].float().reshape(K, H // K, T, D), lse.reshape(K, H // K, T, 1)
+    mean_KGT1 = (g_KGTD * out[0].unflatten(0, (K, H // K))).sum(-1, keepdim=True)
+    dq_KGTD, dk_KTD, dv_KTD = torch.empty_like(q_KGTD), torch.zeros_like(k_KTD), torch.zeros_like(v_KTD)
+    with _products_in(query.dtype):
+        for block in _blocks(layout):
+            rows = slice(block.start, block.stop)
+            q, g = _flat(q_KGTD[:, :, rows]), _flat(g_KGTD[:, :, rows])
+            weights = torch.bmm(q, block.keys(k_KTD).transpose(1, 2)).sub_(_flat(lse_KGT1[:, :, rows])).exp_()
+            block.hide(weights, 0.0)
+            block.add(dv_KTD, torch.bmm(weights.to(query.dtype).transpose(1, 2), g.to(query.dtype)))
+            dscores = torch.bmm(g, block.keys(v_KTD).transpose(1, 2)).sub_(_flat(mean_KGT1[:, :, rows])).mul_(weights).to(query.dtype)
+            dq_KGTD[:, :, rows] = torch.bmm(dscores, block.keys(key[0])).view(K, H // K, -1, D)
+            block.add(dk_KTD, torch.bmm(dscores.transpose(1, 2), q.to(query.dtype)))
+    dquery.copy_(dq_KGTD.mul_(scale).view(1, H, T, D))
+    dkey.copy_(dk_KTD[None])
+    dvalue.copy_(dv_KTD[None])
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Queries `start` to `stop` see keys 0 to `seen_to`, `own_from` to `start`, and among themselves those before them."""
+
+    start: int
+    stop: int
+    seen_to: int
+    own_from: int
+
+    def keys(self, x_KTD: Tensor) -> Tensor:
+        """What the block sees of keys or values."""
+        if self.seen_to == self.own_from:
+            return x_KTD[:, : self.stop]
+        return torch.cat((x_KTD[:, : self.seen_to], x_KTD[:, self.own_from : self.stop]), 1)
+
+    def add(self, whole_KTD: Tensor, part: Tensor) -> None:
+        """Adds a gradient of `keys` to its places."""
+        whole_KTD[:, : self.seen_to] += part[:, : self.seen_to]
+        whole_KTD[:, self.own_from : self.stop] += part[:, self.seen_to :]
+
+    def hide(self, scores: Tensor, value: float) -> None:
+        """Puts `value` where a query of the block would see a later one. scores: [K, G * queries, keys]."""
+        n = self.stop - self.start
+        later = torch.ones(n, n, dtype=torch.bool).triu_(1)
+        scores.view(scores.shape[0], -1, n, scores.shape[-1])[..., -n:].masked_fill_(later, value)
+
+
+QUERIES_PER_BLOCK = 128
+
+
+def _blocks(layout: Tensor) -> list[_Block]:
+    lengths: list[int] = layout.tolist()
+    blocks, start = [], 0
+    for branch, length in enumerate(lengths):
+        seen_to = lengths[0] if branch else 0
+        for first in range(start, start + length, QUERIES_PER_BLOCK):
+            blocks.append(_Block(first, min(first + QUERIES_PER_BLOCK, start + length), seen_to, start))
+        start += length
+    return blocks
+
+
+def _flat(x_KGND: Tensor) -> Tensor:
+    """[K, G, N, D] as [K, G * N, D]: heads that share keys become more queries, and keys need no copies."""
+    K, G, N, D = x_KGND.shape
+    return x_KGND.reshape(K, G * N, D)
+
+
+@contextmanager
+def _products_in(dtype: torch.dtype) -> Iterator[None]:
+    """Multiplies float32 matrices in `dtype` where the processor can, with float32 sums and results."""
+    settings: Any = getattr(torch.backends.mkldnn, "matmul")  # noqa: B009  # unknown to the type checker
+    before = settings.fp32_precision
+    if dtype == torch.bfloat16:
+        settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
