@@ -66,6 +66,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
     device = torch.device("cpu") if cfg.trainer.accelerator == "cpu" else best_device()
     if cfg.trainer.threads is not None:
         torch.set_num_threads(cfg.trainer.threads)
+    torch.set_flush_denormal(True)  # before torch's threads start, which inherit it: on numbers near zero a CPU is slow
     seed_everything(cfg.seed)
     base, tokenizer = load_base(spec, device)
     model = add_lora(base, lora_spec(cfg.lora))
