@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from t2s.data import company
+from t2s.data.benchmarks import find_databases, read_benchmark
+from t2s.data.example import Example
 from t2s.data.prompt import PromptEncoder, SchemaStyle, render_schema
+from t2s.data.readers import read_examples
 from t2s.errors import ConfigError, DataError
-from t2s.metrics.execution_accuracy import Judge
 from t2s.model.sources import ModelSpec, TinySpec
 from t2s.sql.execute import Sandbox
 from t2s.sql.schema import read_schema
@@ -31,14 +35,21 @@ def databases(data: DictConfig) -> dict[str, Path]:
     """SQLite file by database name; the sample company is built when it is not there.
 
     Raises:
-        DataError: the file does not exist.
+        DataError: the file, or a directory with one for each database, does not exist.
     """
     file = Path(data.database).expanduser()
+    if file.is_dir() or data.root is not None:
+        return find_databases(file)
     if data.builder == "company":
         company.build(file, file.parent / "schema.sql", SAMPLE_COMPANY_SEED)
     if not file.is_file():
         raise DataError(f"data.database={data.database} does not exist; give the path of a SQLite file")
     return {file.stem: file}
+
+
+def questions(file: Path, files: Mapping[str, Path]) -> list[Example]:
+    """Examples of a JSONL file, or of a benchmark's JSON array."""
+    return read_benchmark(file, files) if file.suffix == ".json" else read_examples(file, files)
 
 
 def prompt_encoder(tokenizer: PreTrainedTokenizerBase, data: DictConfig, files: Mapping[str, Path]) -> PromptEncoder:
@@ -73,8 +84,21 @@ class TrainedRun:
     databases: dict[str, Path]
     device: torch.device
 
-    def judge(self, box: Sandbox) -> Judge:
-        return Judge(box, self.cfg.eval.comparison)
+    def answer(self, examples: Sequence[Example], batch_size: int | None, name: str, console: Console) -> list[str]:
+        """SQL for each example, under a progress display called `name`; `batch_size` None is that of training."""
+        from t2s.callbacks.execution import GenerationSpec, answer
+        from t2s.callbacks.progress import ProgressDisplay
+        from t2s.model.load import autocast
+
+        progress, done = ProgressDisplay(console), count(1)
+        spec = GenerationSpec(self.cfg.eval.max_new_tokens, batch_size or self.cfg.eval.batch_size)
+        try:
+            return answer(
+                self.model, autocast(self.device), self.encoder, examples, spec,
+                lambda index, sql: progress.show(name, next(done), len(examples)),
+            )  # fmt: skip
+        finally:
+            progress.close()
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

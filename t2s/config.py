@@ -85,6 +85,7 @@ class SchemaConfig:
 class DataConfig:
     name: str = MISSING
     builder: str | None = limited(choices=("company",))
+    root: str | None = MISSING
     database: str = MISSING
     train: str = MISSING
     val: str = MISSING
@@ -123,7 +124,7 @@ class OptimizerConfig:
 
 @dataclass
 class EvalConfig:
-    comparison: str = limited(choices=("strict", "bird"))
+    comparison: str = limited(choices=("strict", "bird", "spider"))
     max_new_tokens: int = limited(least=1)
     batch_size: int = limited(least=1)
     before_training: bool = MISSING
@@ -180,10 +181,23 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    run: str = MISSING
+    run: str | None = MISSING
+    predictions: str | None = MISSING
+    baseline: str | None = MISSING
+    data: DataConfig | None = MISSING
     splits: list[str] | None = MISSING
+    output: str | None = MISSING
     force: bool = MISSING
     batch_size: int | None = limited(least=1)
+    comparison: str = limited(choices=("strict", "spider", "bird"))
+    suite: str | None = MISSING
+    columns: str = limited(choices=("fixed", "free"))
+    min_ex: float | None = limited(least=0, most=1)
+    timeout_s: float = limited(above=0)
+    max_rows: int = limited(least=1)
+    max_bytes: int = limited(least=1000)
+    max_memory_bytes: int = limited(least=10_000_000)
+    workers: int = limited(least=1, most=256)
     paths: PathsConfig = MISSING
 
 
@@ -322,17 +336,33 @@ def check(cfg: DictConfig, config_name: str) -> None:
         ConfigError: names the setting, its value and what is allowed.
     """
     ours = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    missing = sorted(OmegaConf.missing_keys(ours))
+    missing = sorted(OmegaConf.missing_keys(ours) - ({"data.train", "data.val"} if config_name == "evaluate" else set()))
     if missing:
         raise ConfigError(f"{missing[0]} has no value; give one, as in {missing[0]}=...")
     for key, value, spec in _leaves(cfg, SCHEMAS[config_name], "", SCHEMAS[config_name]):
         _check_limits(key, value, spec)
     if config_name == "train":
         _check_train(cfg)
+    if config_name == "evaluate":
+        _check_evaluate(cfg)
     if config_name == "infer" and (cfg.question is None) == (cfg.input is None):
         raise ConfigError('give either question="..." or input=questions.jsonl')
     if config_name == "infer" and (cfg.input is None) != (cfg.output is None):
         raise ConfigError("input= and output= go together: input=questions.jsonl output=answers.jsonl")
+
+
+def _check_evaluate(cfg: DictConfig) -> None:
+    if (cfg.run is None) == (cfg.predictions is None):
+        raise ConfigError("give either run=outputs/... or predictions=file.sql with data=...")
+    if cfg.predictions is not None and cfg.data is None:
+        raise ConfigError(
+            "predictions= needs the questions: data=spider data.root=..., data=bird, data=company, or data=jsonl with its files"
+        )
+    given, useless = ("predictions", ("batch_size", "force")) if cfg.run is None else ("run", ("data", "baseline"))
+    for name in useless:
+        if cfg[name]:
+            value = cfg.data.name if name == "data" else cfg[name]
+            raise ConfigError(f"{name}={value} has no effect beside {given}=; leave it out")
 
 
 def _check_train(cfg: DictConfig) -> None:
@@ -417,7 +447,9 @@ def _explain(error: BaseException, schema: type) -> str:
             spec = _field(link.full_key, schema)
             return f"{link.full_key}: {str(link.msg).splitlines()[0]}" + (f"; choose {_allowed(spec)}" if spec else "")
         if isinstance(link, MissingMandatoryValue):
-            return f"{link.full_key} has no value; give one, as in {link.full_key}=..."
+            # Behind an interpolation only the message names it (OmegaConf 2.3).
+            key = link.full_key or str(link).splitlines()[0].rpartition(": ")[2]
+            return f"{key} has no value; give one, as in {key}=..."
         if isinstance(link, ConfigKeyError) and link.full_key:
             return _unknown(link.full_key, schema)
         if isinstance(link, MissingConfigException) and link.missing_cfg_file:

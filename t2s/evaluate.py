@@ -1,122 +1,221 @@
-"""python -m t2s.evaluate run=...: score a trained run on its held-out questions, once."""
+"""python -m t2s.evaluate: score a trained run on its held-out questions, or any file of predicted SQL."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.progress import Progress
 
-from t2s.assembly import ADAPTER, TrainedRun, load_run, run_config, sandbox
+from t2s.assembly import ADAPTER, TrainedRun, databases, load_run, questions, run_config
 from t2s.config import entry
-from t2s.data.readers import read_examples
-from t2s.errors import ConfigError
-from t2s.runtime import keep_freed_memory, quiet_libraries, sha256, short, write_json
+from t2s.data.example import Example
+from t2s.data.predictions import read_predictions
+from t2s.errors import ConfigError, DataError
+from t2s.metrics.assess import Assessor
+from t2s.metrics.assessment import Assessment, Case
+from t2s.metrics.cache import AnswerCache
+from t2s.metrics.execution_accuracy import Verdict, score
+from t2s.metrics.paired import Paired, compare_sets
+from t2s.metrics.suite import judge_on_suite
+from t2s.metrics.summary import is_match, summary
+from t2s.report.judgement import show_judgement, show_paired, write_report
+from t2s.runtime import keep_freed_memory, quiet_libraries, sha256, short, write_json, write_text
+from t2s.sql.execute import Sandbox
+from t2s.sql.parse import tags
+from t2s.sql.schema import read_schema
+from t2s.sql.testsuite import Suite, load_suite
 
 ADAPTER_FILE = "adapter_model.safetensors"
 
 
 @entry("evaluate")
 def main(cfg: DictConfig) -> None:
-    evaluate(cfg, Console())
+    reached = evaluate(cfg, Console())
+    if cfg.min_ex is not None and reached < cfg.min_ex:
+        raise ConfigError(f"execution accuracy {reached:.3f} ({cfg.comparison}) is below min_ex={cfg.min_ex}")
 
 
-def evaluate(cfg: DictConfig, console: Console) -> dict[str, dict[str, Any]]:
-    """Scores the held-out sets of a run and writes `evaluation/<split>.json` and `.jsonl`.
-
-    A set is read once for each adapter: a score that is there is shown, not made again, unless `force`.
+def evaluate(cfg: DictConfig, console: Console) -> float:
+    """Scores a run or a file of predictions, writes what it found, shows the totals.
 
     Returns:
-        What each `<split>.json` holds.
+        The execution accuracy by `cfg.comparison`; of several held-out sets, the lowest.
     """
+    return _evaluate_predictions(cfg, console) if cfg.run is None else _evaluate_run(cfg, console)
+
+
+def _evaluate_predictions(cfg: DictConfig, console: Console) -> float:
+    files = databases(cfg.data)
+    (name,) = _held_out(cfg.data, cfg.splits, only_one=True)
+    examples = questions(Path(cfg.data.held_out[name]).expanduser(), files)
+    predictions = Path(cfg.predictions)
+    found = _assess(cfg, console, name, files, examples, read_predictions(predictions, examples))
+    paired = None
+    if cfg.baseline is not None:
+        before = _assess(cfg, console, "baseline", files, examples, read_predictions(Path(cfg.baseline), examples))
+        paired = compare_sets(before, found, names=(Path(cfg.baseline).name, predictions.name))
+    directory = Path(cfg.output or "evaluation")
+    totals = {**summary(found), "comparison": cfg.comparison, "suite": cfg.suite, "predictions_sha256": sha256(predictions)}
+    _write(directory, f"{predictions.name} on {cfg.data.name} {name}", found, totals, paired)
+    show_judgement(console, totals)
+    if paired is not None:
+        show_paired(console, paired)
+    console.print(f"report: {short(directory / 'report.html')}", highlight=False, soft_wrap=True)
+    reached: float = totals[cfg.comparison]["execution_accuracy"]
+    return reached
+
+
+def _evaluate_run(cfg: DictConfig, console: Console) -> float:
+    """A set is read once for each adapter: a score that is there is shown, not made again, unless `force`."""
     run_dir = Path(cfg.run)
     run_cfg = run_config(run_dir)
-    files = _held_out(run_cfg, cfg.splits)
+    files = _held_out(run_cfg.data, cfg.splits, only_one=False)
     adapter = run_dir / ADAPTER / ADAPTER_FILE
     if not adapter.is_file():
         raise ConfigError(f"run={cfg.run} has no {ADAPTER}/{ADAPTER_FILE}; finish it with python -m t2s.train ckpt_path={cfg.run}")
-    adapter_hash = sha256(adapter)
-    results = {} if cfg.force else _known(run_dir, files, adapter_hash)
-    missing = {name: file for name, file in files.items() if name not in results}
-    if missing:
+    directory = Path(cfg.output) if cfg.output else run_dir / "evaluation"
+    made_of = {"adapter_sha256": sha256(adapter), "comparison": cfg.comparison, "columns": cfg.columns, "suite": cfg.suite}
+    results = {} if cfg.force else _known(directory, files, made_of)
+    again = list(results) if len(results) == len(files) else []
+    if not again:
         keep_freed_memory()
         quiet_libraries()
         console.print(f"loading {run_cfg.model.name} and {short(adapter.parent)}", highlight=False, soft_wrap=True)
         run = load_run(run_dir)
-        for name, file in missing.items():
-            results[name] = _score_split(run, name, file, adapter_hash, cfg.batch_size or run_cfg.eval.batch_size, console)
-    _show(console, run_dir, results, missing)
-    return results
+        found = {name: _score_split(cfg, run, name, file, directory, made_of, console) for name, file in files.items()}
+        results = {name: result for name, (result, _) in found.items()}
+        everything = [assessment for _, assessments in found.values() for assessment in assessments]
+        _write(directory, f"{run_cfg.model.name} on {', '.join(found)}", everything, summary(everything))
+    _show(console, run_dir, directory, results, again)
+    return min(float(result["execution_accuracy"]) for result in results.values())
 
 
-def _held_out(run_cfg: DictConfig, splits: Sequence[str] | None) -> dict[str, Path]:
-    known = {str(name): Path(file) for name, file in run_cfg.data.held_out.items() if file}
+def _held_out(data: DictConfig, splits: Sequence[str] | None, *, only_one: bool) -> dict[str, Path]:
+    known = {str(name): Path(file) for name, file in data.held_out.items() if file}
     if not known:
-        raise ConfigError("this run's data names no held-out questions; train with data.held_out.test=test.jsonl")
+        raise ConfigError("this data names no held-out questions; give data.held_out.test=test.jsonl")
     unknown = [name for name in splits or () if name not in known]
     if unknown:
-        raise ConfigError(f"splits={unknown} are not held-out sets of this run; choose from {', '.join(known)}")
-    return {name: file for name, file in known.items() if splits is None or name in splits}
+        raise ConfigError(f"splits={unknown} are not held-out sets of this data; choose from {', '.join(known)}")
+    chosen = {name: file for name, file in known.items() if splits is None or name in splits}
+    if only_one and len(chosen) > 1:
+        raise ConfigError(f"predictions= answer one set of questions; say which: splits=[{next(iter(chosen))}] of {', '.join(chosen)}")
+    return chosen
 
 
-def _known(run_dir: Path, files: dict[str, Path], adapter_hash: str) -> dict[str, dict[str, Any]]:
-    """Scores that are there already, of this adapter and these questions."""
+def _known(directory: Path, files: Mapping[str, Path], made_of: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+    """Scores that are there already, of this adapter, these questions and this comparison."""
     found = {}
     for name, file in files.items():
-        saved = run_dir / "evaluation" / f"{name}.json"
+        saved = directory / f"{name}.json"
         if saved.is_file() and file.is_file():
             result = json.loads(saved.read_text(encoding="utf-8"))
-            if result["adapter_sha256"] == adapter_hash and result["data_sha256"] == sha256(file):
+            if {**made_of, "data_sha256": sha256(file)}.items() <= result.items():
                 found[name] = result
     return found
 
 
-def _score_split(run: TrainedRun, name: str, file: Path, adapter_hash: str, batch_size: int, console: Console) -> dict[str, Any]:
-    from t2s.callbacks.execution import GenerationSpec, answer, assess, score_json, write_predictions
-    from t2s.callbacks.progress import ProgressDisplay
+def _score_split(
+    cfg: DictConfig, run: TrainedRun, name: str, file: Path, directory: Path, made_of: Mapping[str, str | None], console: Console
+) -> tuple[dict[str, Any], list[Assessment]]:
     from t2s.data.survey import leakage
-    from t2s.metrics.execution_accuracy import score
-    from t2s.model.load import autocast
-    from t2s.sql.parse import tags
 
-    examples = read_examples(file, run.databases)
-    spec = GenerationSpec(run.cfg.eval.max_new_tokens, batch_size)
-    progress = ProgressDisplay(console)
+    examples = questions(file, run.databases)
     started = time.perf_counter()
-    try:
-        answers = answer(
-            run.model, autocast(run.device), run.encoder, examples, spec, lambda done: progress.show(name, done, len(examples))
-        )
-    finally:
-        progress.close()
+    answers = run.answer(examples, cfg.batch_size, name, console)
     generated = time.perf_counter() - started
-    with sandbox(run.cfg.eval) as box:
-        predictions = assess(run.judge(box), run.databases, examples, answers)
-    by_tag: dict[str, list[Any]] = {}
-    for prediction in predictions:
-        for tag in tags(prediction.example.sql):
-            by_tag.setdefault(tag, []).append(prediction.verdict)
+    found = _assess(cfg, console, name, run.databases, examples, answers)
+    by_tag: dict[str, list[Assessment]] = {}
+    for assessment in found:
+        for tag in _tags(assessment.case.gold):
+            by_tag.setdefault(tag, []).append(assessment)
     train = Path(run.cfg.data.train)
-    shared = leakage(examples, read_examples(train, run.databases)) if train.is_file() else None
+    shared = leakage(examples, questions(train, run.databases)) if train.is_file() else None
     result = {
-        **score_json(score([prediction.verdict for prediction in predictions])),
-        "comparison": run.cfg.eval.comparison,
-        "by_tag": {tag: score_json(score(verdicts)) for tag, verdicts in sorted(by_tag.items())},
+        **_score(found, cfg),
+        **made_of,
+        "by_tag": {tag: _score(group, cfg) for tag, group in sorted(by_tag.items())},
         "shared_with_train": None if shared is None else vars(shared),
         "generation_seconds": generated,
-        "adapter_sha256": adapter_hash,
         "data_sha256": sha256(file),
     }
-    write_predictions(run.directory / "evaluation" / f"{name}.jsonl", predictions)
-    write_json(run.directory / "evaluation" / f"{name}.json", result)
-    return result
+    write_json(directory / f"{name}.json", result)
+    _write_lines(directory / f"{name}.jsonl", found)
+    return result, found
 
 
-def _show(console: Console, run_dir: Path, results: dict[str, dict[str, Any]], made: dict[str, Path]) -> None:
+def _tags(gold: str) -> Sequence[str]:
+    try:
+        return tags(gold)
+    except DataError:
+        return ["unreadable"]  # SQLite runs what sqlglot cannot read
+
+
+def _assess(
+    cfg: DictConfig, console: Console, name: str, files: Mapping[str, Path], examples: Sequence[Example], answers: Sequence[str]
+) -> list[Assessment]:
+    """Runs and compares, with what earlier evaluations found on the same files."""
+    cases = [
+        Case(i, example.question, example.database, files[example.database], example.sql, sql, example.tags)
+        for i, (example, sql) in enumerate(zip(examples, answers, strict=True))
+    ]
+    limits = (cfg.timeout_s, cfg.max_rows, cfg.max_bytes, cfg.max_memory_bytes)
+    schemas = {name: read_schema(files[name], 0) for name in dict.fromkeys(case.database for case in cases)}
+    with (
+        Sandbox(*limits, workers=cfg.workers) as box,
+        AnswerCache(Path(cfg.paths.cache_dir).expanduser() / "answers.sqlite") as cache,
+        Progress(console=console, transient=True) as bar,
+    ):
+        task = bar.add_task(f"running {name}", total=len(cases))
+        assessor = Assessor(box, schemas, cache, f"{limits}", cfg.columns)
+        found = assessor.assess(cases, lambda done: bar.update(task, completed=done))
+        if cfg.suite is None:
+            return found
+        suite = load_suite(Path(cfg.suite))
+        _check_suite(cfg.suite, suite, files.values())
+        found, covered = judge_on_suite(found, suite, assessor)
+    console.print(f"{name}: {covered} of {len(found)} questions judged on the suite's {len(suite.variants)} databases too", highlight=False)
+    return found
+
+
+def _check_suite(directory: str, suite: Suite, files: Iterable[Path]) -> None:
+    if suite.database_sha256 not in map(sha256, files):
+        raise ConfigError(
+            f"suite={directory} was made from another database than these questions are about ({suite.database}); build it anew"
+        )
+
+
+def _score(found: Sequence[Assessment], cfg: DictConfig) -> dict[str, Any]:
+    verdicts = [
+        Verdict("match" if is_match(a, cfg.comparison) else "mismatch" if a.execution == "ok" else a.execution, a.detail) for a in found
+    ]
+    return vars(score(verdicts))
+
+
+def _write(directory: Path, title: str, found: Sequence[Assessment], totals: Mapping[str, Any], paired: Paired | None = None) -> None:
+    _write_lines(directory / "predictions.jsonl", found)
+    write_json(directory / "summary.json", totals)
+    write_report(directory / "report.html", title, found, paired)
+    if paired is not None:
+        write_json(directory / "paired.json", paired.to_json())
+        write_text(directory / "changes.jsonl", _lines(change.line() for change in paired.changes))
+
+
+def _write_lines(file: Path, found: Sequence[Assessment]) -> None:
+    write_text(file, _lines(assessment.line() for assessment in found))
+
+
+def _lines(rows: Any) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _show(console: Console, run_dir: Path, directory: Path, results: Mapping[str, dict[str, Any]], again: Sequence[str]) -> None:
     from t2s.report.run import show_scores, show_tags
 
     for name, result in results.items():
@@ -130,10 +229,9 @@ def _show(console: Console, run_dir: Path, results: dict[str, dict[str, Any]], m
                 f"{shared['skeletons']} query shapes",
                 highlight=False,
             )
-    again = [name for name in results if name not in made]
     if again:
         console.print(f"{', '.join(again)}: scored before with this adapter, shown again (force=true scores anew)", highlight=False)
-    closing = f'predictions and scores: {short(run_dir / "evaluation")}\nnext:\n  python -m t2s.infer run={short(run_dir)} question="..."'
+    closing = f'predictions, scores and report.html: {short(directory)}\nnext:\n  python -m t2s.infer run={short(run_dir)} question="..."'
     console.print(closing, highlight=False, soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from t2s.assembly import TrainedRun, load_run, run_config, sandbox
+from t2s.assembly import load_run, run_config, sandbox
 from t2s.config import entry
 from t2s.data.example import Example
 from t2s.data.readers import read_questions
@@ -50,7 +50,7 @@ def infer(cfg: DictConfig, console: Console) -> list[tuple[str, Outcome]]:
     keep_freed_memory()
     quiet_libraries()
     run = load_run(Path(cfg.run))
-    answers = _answers(run, examples, cfg.batch_size or run_cfg.eval.batch_size, console)
+    answers = run.answer(examples, cfg.batch_size, "answering", console)
     with sandbox(run_cfg.eval) as box:
         results = [(sql, box.execute(sql, run.databases[e.database])) for e, sql in zip(examples, answers, strict=True)]
     if output is None:
@@ -60,21 +60,6 @@ def infer(cfg: DictConfig, console: Console) -> list[tuple[str, Outcome]]:
         ran = sum(outcome.kind == "ok" for _, outcome in results)
         console.print(f"{len(results)} questions, {ran} ran: {short(output)}", highlight=False, soft_wrap=True)
     return results
-
-
-def _answers(run: TrainedRun, examples: Sequence[Example], batch_size: int, console: Console) -> list[str]:
-    from t2s.callbacks.execution import GenerationSpec, answer
-    from t2s.callbacks.progress import ProgressDisplay
-    from t2s.model.load import autocast
-
-    progress = ProgressDisplay(console)
-    spec = GenerationSpec(run.cfg.eval.max_new_tokens, batch_size)
-    try:
-        return answer(
-            run.model, autocast(run.device), run.encoder, examples, spec, lambda done: progress.show("answering", done, len(examples))
-        )
-    finally:
-        progress.close()
 
 
 def _show(console: Console, sql: str, outcome: Outcome, most: int) -> None:

@@ -10,9 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from t2s.assembly import CONFIG, databases, model_spec, resolved, run_config
+from t2s.assembly import CONFIG, databases, model_spec, questions, resolved, run_config
 from t2s.config import entry
-from t2s.data.readers import read_examples
 from t2s.errors import ConfigError
 from t2s.model.sources import ensure_available
 from t2s.runtime import (
@@ -50,7 +49,7 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     checkpoint = _checkpoint(cfg, run_dir)
     console.print(f"run directory: {short(run_dir)}", highlight=False, soft_wrap=True)
     files = databases(cfg.data)
-    examples = {name: read_examples(Path(cfg.data[name]), files) for name in ("train", "val")}
+    examples = {name: questions(Path(cfg.data[name]), files) for name in ("train", "val")}
     if checkpoint is None:  # a resumed run keeps the record it began with
         _record(cfg, run_dir, files)
 

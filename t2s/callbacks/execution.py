@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,27 +69,18 @@ def answer(
     encoder: PromptEncoder,
     examples: Sequence[Example],
     spec: GenerationSpec,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_answer: Callable[[int, str], object] = lambda index, sql: None,
 ) -> list[str]:
-    """SQL the model writes for each example, greedily."""
-    completions = generate(
-        model,
-        [encoder.prompt(example) for example in examples],
-        encoder.end_token_id,
-        spec.max_new_tokens,
-        spec.batch_size,
-        autocast,
-        on_progress,
-    )
-    return [split_answer(encoder.decode(ids)) for ids in completions]
+    """SQL the model writes for each example, greedily; `on_answer` is given each index and its SQL as soon as it is there."""
+    answers = [""] * len(examples)
 
+    def take(index: int, ids: list[int]) -> None:
+        answers[index] = split_answer(encoder.decode(ids))
+        on_answer(index, answers[index])
 
-def assess(judge: Judge, databases: dict[str, Path], examples: Sequence[Example], answers: Sequence[str]) -> list[Prediction]:
-    """Runs gold and prediction of each example."""
-    return [
-        Prediction(example, sql, judge.judge(databases[example.database], example.sql, sql))
-        for example, sql in zip(examples, answers, strict=True)
-    ]
+    prompts = [encoder.prompt(example) for example in examples]
+    generate(model, prompts, encoder.end_token_id, spec.max_new_tokens, spec.batch_size, autocast, take)
+    return answers
 
 
 class ExecutionAccuracy(Callback):
@@ -150,20 +142,24 @@ class ExecutionAccuracy(Callback):
         assert isinstance(module, TextToSQLModule)
         total = len(self._examples)
         self._on_progress(0, total)
-        answers = answer(
-            module.model,
-            module.autocast(),
-            self._encoder,
-            self._examples,
-            self._spec,
-            lambda done: self._on_progress(done, total),
-        )
-        predictions = assess(self._judge, self._databases, self._examples, answers)
+        # What has ended is run while the rest is still being written; the sandbox is a process of its own.
+        with ThreadPoolExecutor(1, thread_name_prefix="judge") as judging:
+            verdicts: dict[int, Future[Verdict]] = {}
+
+            def on_answer(index: int, sql: str) -> None:
+                example = self._examples[index]
+                verdicts[index] = judging.submit(self._judge.judge, self._databases[example.database], example.sql, sql)
+                self._on_progress(len(verdicts), total)
+
+            answers = answer(module.model, module.autocast(), self._encoder, self._examples, self._spec, on_answer)
+        predictions = [
+            Prediction(example, sql, verdicts[i].result()) for i, (example, sql) in enumerate(zip(self._examples, answers, strict=True))
+        ]
         write_predictions(self._predictions_dir / f"val_step{step:06d}.jsonl", predictions)
         result = score([prediction.verdict for prediction in predictions])
         self.scores[step] = score_json(result)
-        verdicts = {f"val/verdicts/{kind}": float(result.verdicts.get(kind, 0)) for kind in LOGGED_VERDICTS}
-        return {"val/execution_accuracy": result.execution_accuracy, "val/valid_sql": result.valid_sql, **verdicts}
+        counts = {f"val/verdicts/{kind}": float(result.verdicts.get(kind, 0)) for kind in LOGGED_VERDICTS}
+        return {"val/execution_accuracy": result.execution_accuracy, "val/valid_sql": result.valid_sql, **counts}
 
     def state_dict(self) -> dict[str, Any]:
         return {"scores": self.scores}

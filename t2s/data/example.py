@@ -24,6 +24,7 @@ class Example:
         history: Earlier turns, oldest first.
         tags: Free labels; `empty` marks a gold query that rightly returns no row.
         id: Where it came from, `file:line`, or a name of its own.
+        evidence: What one must know beside the schema to answer, as BIRD gives it: formulas, what a value means.
     """
 
     question: str
@@ -32,3 +33,4 @@ class Example:
     history: tuple[Turn, ...] = ()
     tags: tuple[str, ...] = ()
     id: str = ""
+    evidence: str = ""

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,15 +19,15 @@ from t2s.sql.parse import skeleton, tags
 # What each of our words may also be called: Alpaca-style files say instruction/output, Spider says query/db_id.
 ALIASES = {"instruction": "question", "output": "sql", "query": "sql", "db_id": "database"}
 CSV_KEYS = ("question", "database", "id")
-KEYS = ("question", "sql", "database", "history", "tags", "id")
+KEYS = ("question", "sql", "database", "evidence", "history", "tags", "id")
 _PLACE = re.compile(r"(.+\.(jsonl|json|csv):\d+)?")  # the id an example gets when it has none
 
 
 def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
     """Reads question/SQL pairs from a JSONL file.
 
-    Each line is an object with `question`, `sql` and, where there is more than one database, `database`; `history`
-    (a list of objects with `question` and `sql`), `tags` and `id` are optional. `instruction`/`output` and
+    Each line is an object with `question`, `sql` and, where there is more than one database, `database`; `evidence`,
+    `history` (a list of objects with `question` and `sql`), `tags` and `id` are optional. `instruction`/`output` and
     `query`/`db_id` are read as `question`/`sql`/`database`.
 
     Args:
@@ -40,9 +41,9 @@ def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
         raise DataError(f"{path} does not exist; give the path of a JSONL file with one question/SQL pair a line")
     examples: list[Example] = []
     problems: list[str] = []
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         try:
-            record = _object(line)
+            record = json_object(line)
             examples.append(_example(record, databases, f"{path.name}:{number}"))
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
@@ -65,7 +66,7 @@ def read_questions(path: Path, databases: Collection[str]) -> list[Example]:
     problems: list[str] = []
     for number, record in _records(path):
         try:
-            fields = _object(record) if isinstance(record, str) else {k: v for k, v in record.items() if k in CSV_KEYS and v}
+            fields = json_object(record) if isinstance(record, str) else {k: v for k, v in record.items() if k in CSV_KEYS and v}
             # An inference file may carry anything else beside the question.
             known = {key: value for key, value in fields.items() if ALIASES.get(key, key) in KEYS}
             examples.append(_example({"sql": "", **known}, databases, f"{path.name}:{number}", with_sql=False))
@@ -85,7 +86,7 @@ def _records(path: Path) -> Iterator[tuple[int, str | Mapping[str, str]]]:
             raise DataError(f"{path}:1: no column is called question; its columns are {', '.join(rows.fieldnames or ())}")
         yield from ((rows.line_num, row) for row in rows)
     elif path.suffix == ".jsonl":
-        yield from _lines(path)
+        yield from numbered_lines(path)
     else:
         raise DataError(f"{path}: ending {path.suffix or 'missing'} is not known; use .jsonl or .csv")
 
@@ -99,14 +100,20 @@ def _utf8(path: Path) -> str:
         raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers; bytes that are not UTF-8 become lone surrogates."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if raw.strip():
-                yield number, raw.decode("utf-8", errors="surrogateescape")
+                yield number, raw.removeprefix(BOM_UTF8).decode("utf-8", errors="surrogateescape")
 
 
-def _object(line: str) -> dict[str, Any]:
+def json_object(line: str) -> dict[str, Any]:
+    """The object a line of a JSONL file holds.
+
+    Raises:
+        ValueError: the line is not UTF-8, not JSON, or something else than an object.
+    """
     try:
         line.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -116,7 +123,7 @@ def _object(line: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
     if not isinstance(record, dict):
-        raise ValueError(f"a {type(record).__name__}, not an object with question and sql")
+        raise ValueError(f"a {type(record).__name__}, not an object")
     return record
 
 
@@ -126,6 +133,8 @@ def jsonl_line(example: Example) -> str:
     An id that only says where the example was read from is left out: the line's new place says it better.
     """
     row: dict[str, Any] = {"question": example.question, "sql": example.sql, "database": example.database}
+    if example.evidence:
+        row["evidence"] = example.evidence
     if example.history:
         row["history"] = [asdict(turn) for turn in example.history]
     row["tags"] = list(dict.fromkeys((*example.tags, *tags(example.sql))))
@@ -143,8 +152,8 @@ def _example(record: Mapping[str, Any], databases: Collection[str], place: str, 
         if name in fields:
             raise ValueError(f"{key!r} repeats {name!r} under another name; keep one")
         fields[name] = value
-    question = _text(fields, "question")
-    sql = _sql(_text(fields, "sql")) if with_sql or fields.get("sql") else ""
+    question = text_field(fields, "question")
+    sql = _sql(text_field(fields, "sql")) if with_sql or fields.get("sql") else ""
     return Example(
         question=question,
         sql=sql,
@@ -152,10 +161,16 @@ def _example(record: Mapping[str, Any], databases: Collection[str], place: str, 
         history=tuple(_turn(turn) for turn in _list(fields, "history")),
         tags=tuple(str(tag) for tag in _list(fields, "tags")),
         id=str(fields.get("id") or place),
+        evidence=optional_text(fields, "evidence"),
     )
 
 
-def _text(fields: Mapping[str, Any], key: str) -> str:
+def text_field(fields: Mapping[str, Any], key: str) -> str:
+    """The text under that key, without white space around it.
+
+    Raises:
+        ValueError: there is no text there, or one that UTF-8 cannot hold.
+    """
     if key not in fields:
         raise ValueError(f"no {key}")
     value = fields[key]
@@ -164,8 +179,19 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"{key} holds half a character (a lone surrogate): {value!r}") from None
+        raise ValueError(f"{key} is not UTF-8, or holds half a character (a lone surrogate): {value!r}") from None
     return value.strip()
+
+
+def optional_text(fields: Mapping[str, Any], key: str) -> str:
+    """The text under that key; empty where there is none.
+
+    Raises:
+        ValueError: there is something else, or a text that UTF-8 cannot hold.
+    """
+    value = fields.get(key)
+    blank = value is None or (isinstance(value, str) and not value.strip())
+    return "" if blank else text_field(fields, key)
 
 
 def _sql(text: str) -> str:
@@ -197,4 +223,4 @@ def _list(fields: Mapping[str, Any], key: str) -> list[Any]:
 def _turn(turn: Any) -> Turn:
     if not isinstance(turn, dict):
         raise ValueError(f"a turn of history is {turn!r}, not an object with question and sql")
-    return Turn(_text(turn, "question"), _sql(_text(turn, "sql")))
+    return Turn(text_field(turn, "question"), _sql(text_field(turn, "sql")))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from t2s.sql.execute import OutcomeKind, Row
 
-Hardness = Literal["easy", "medium", "hard", "extra"]
+Hardness = Literal["easy", "medium", "hard", "extra", "unknown"]  # unknown: SQLite runs what sqlglot cannot read
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from t2s.errors import DataError
 from t2s.metrics.intervals import wilson
-from t2s.sql.compare import Comparison, is_ordered, same_result
+from t2s.sql.compare import Comparison, as_spider_runs, is_ordered, same_result, spider_orders
 from t2s.sql.execute import Outcome, OutcomeKind, Row, Sandbox
 
 # An outcome's kind other than "ok" is the verdict as it stands.
@@ -48,11 +48,15 @@ class Judge:
             DataError: the gold SQL itself does not run.
             DatabaseError: the database is missing or cannot be read.
         """
+        ordered = is_ordered(gold)
+        if self._comparison == "spider":
+            ordered = spider_orders(gold)
+            gold, predicted = as_spider_runs(gold), as_spider_runs(predicted)
         expected = self._run_gold(database, gold)
         outcome = self._sandbox.execute(predicted, database)
         if outcome.kind != "ok":
             return Verdict(outcome.kind, outcome.detail)
-        if same_result(expected.rows, outcome.rows, self._comparison, is_ordered(gold)):
+        if same_result(expected.rows, outcome.rows, self._comparison, ordered):
             return Verdict("match", "")
         return Verdict("mismatch", _difference(expected.rows, outcome.rows))
 

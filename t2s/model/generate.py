@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -24,7 +24,7 @@ def generate(
     max_new_tokens: int,
     batch_size: int,
     autocast: AbstractContextManager[object],
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_completion: Callable[[int, list[int]], object] = lambda index, ids: None,
 ) -> list[list[int]]:
     """Greedy completions, token for token those of plain `model.generate` on whole prompts.
 
@@ -38,7 +38,7 @@ def generate(
         max_new_tokens: Longest completion, in tokens.
         batch_size: Prompts decoded together.
         autocast: Mixed precision as trained.
-        on_progress: Told how many prompts are done.
+        on_completion: Given each prompt's index and completion as soon as it ends, so that work on it can begin.
 
     Returns:
         Completion ids in the order of `prompts`, end token included where reached.
@@ -49,7 +49,6 @@ def generate(
         by_prefix.setdefault(prompt.prefix, []).append(index)
     was_training = model.training
     model.eval()
-    done = 0
     try:
         with autocast, uncompiled():
             for ids, members in by_prefix.items():
@@ -60,8 +59,7 @@ def generate(
                     decoder = _Decoder(model, prefix, [prompts[i].suffix for i in batch], end_token_id)
                     for row, completion in decoder.run(max_new_tokens):
                         completions[batch[row]] = completion
-                        done += 1
-                        on_progress(done)
+                        on_completion(batch[row], completion)
     finally:
         model.train(was_training)
     return completions
@@ -98,22 +96,23 @@ class _Decoder:
         self._rows = list(range(len(suffixes)))
         self._completions: list[list[int]] = [[] for _ in suffixes]
 
-    def run(self, max_new_tokens: int) -> list[tuple[int, list[int]]]:
-        """Completions with their row."""
+    def run(self, max_new_tokens: int) -> Iterator[tuple[int, list[int]]]:
+        """Rows with their completions, as they end."""
         for _ in range(max_new_tokens):
             next_B = self._forward().argmax(-1)
             tokens = next_B.tolist()
             for row, token in zip(self._rows, tokens, strict=True):
                 self._completions[row].append(token)
             alive = [i for i, token in enumerate(tokens) if token != self._end]
+            yield from ((self._rows[i], self._completions[self._rows[i]]) for i in range(len(tokens)) if tokens[i] == self._end)
             if not alive:
-                break
+                return
             if len(alive) < len(tokens):
                 self._keep(torch.tensor(alive, device=next_B.device))
                 self._rows = [self._rows[i] for i in alive]
                 next_B = next_B[alive]
             self._ids_BT = next_B[:, None]
-        return list(enumerate(self._completions))
+        yield from ((row, self._completions[row]) for row in self._rows)
 
     def _forward(self) -> Tensor:
         """Logits [B, V] of the next token; the cache grows by the tokens fed."""

@@ -1,20 +1,23 @@
-"""Run generated SQL in a process that can only read, and that can be killed."""
+"""Run generated SQL in processes that can only read, and that can be killed."""
 
-import contextlib
-import subprocess
-import sys
+import itertools
+import os
 import threading
 import time
-from collections.abc import Iterable
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import LifoQueue
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self, cast
 
 from t2s.errors import DatabaseError
-from t2s.sql import worker
-from t2s.sql.database import database_uri, unreadable
+from t2s.sql.database import Source, readable, unreadable
 from t2s.sql.lexer import code_tokens, first_statement
+from t2s.sql.process import DiedError, OverdueError, WorkerProcess, watch
 
 Value = None | int | float | str | bytes
 Row = tuple[Value, ...]
@@ -36,9 +39,12 @@ OutcomeKind = Literal[
 ]
 
 # SQLite stops itself at the deadline; one long call inside it only ends when the process does.
-_GRACE_S = 1.0
-_START_S = 60.0
+_GRACE_S = 0.5
 _MAX_SQL_CHARS = 100_000
+# Statements go to a thread in chunks: handing over each one by itself takes longer than running a small query.
+_MAX_CHUNK = 16
+# Chunks handed out per worker before the next outcome is waited for: enough to keep the others busy behind a slow one.
+_CHUNKS_AHEAD = 2
 
 # Every statement SQLite knows that is not a query (EXPLAIN gives rows, but answers no question).
 _NOT_QUERIES = frozenset(
@@ -67,23 +73,33 @@ class Outcome:
 
 
 class Sandbox:
-    """Owns one worker process that runs SQL read-only.
+    """Owns worker processes that run SQL read-only.
 
-    Use it as a context manager. It may be shared between threads, which then take turns.
+    Use it as a context manager. Threads may share it: each takes a free worker, or waits for one.
 
     Args:
-        timeout_s: Deadline of one statement, in seconds; the process is killed one second later.
+        timeout_s: Deadline of one statement, in seconds; its process is killed half a second later.
         max_rows: The most rows a result may have.
-        max_bytes: The most a result may hold: characters of text, bytes of blobs, 8 for any other value.
-        max_memory_bytes: How far the worker's memory may grow.
+        max_bytes: The most a result may hold: bytes of text (UTF-8) and blobs, at most 15 for any other value,
+            and 5 for each value and each row.
+        max_memory_bytes: How far the memory of one worker may grow.
+        workers: How many processes there are.
     """
 
-    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int) -> None:
+    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int, workers: int = 1) -> None:
+        if workers < 1:
+            raise ValueError(f"workers={workers}: a sandbox needs at least 1")
         self._timeout_s = timeout_s
-        self._limits = [str(timeout_s), str(max_rows), str(max_bytes), str(max_memory_bytes)]
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self._workers = [WorkerProcess(timeout_s, max_rows, max_bytes, max_memory_bytes) for _ in range(workers)]
+        # The last one used comes first: what it has open and in its caches is likeliest to be asked for again.
+        self._free: LifoQueue[WorkerProcess] = LifoQueue()
+        for process in self._workers:
+            self._free.put(process)
+        stop = threading.Event()
+        # Also runs when nobody closes the sandbox: it is forgotten, or the program ends.
+        self._end = weakref.finalize(self, _close_all, self._workers, stop, os.getpid())
+        threading.Thread(target=watch, args=(self._workers, timeout_s + _GRACE_S, stop), name="sandbox watch", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +108,9 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the worker process. The sandbox cannot be used any more."""
-        with self._lock:
-            self._closed = True
-            self._end_worker()
+        """End the worker processes, also those at work. The sandbox cannot be used any more."""
+        self._closed = True
+        self._end()
 
     def execute(self, sql: str, database: Path) -> Outcome:
         """Run one statement.
@@ -106,67 +121,110 @@ class Sandbox:
 
         Raises:
             DatabaseError: the file is missing, or is not a SQLite database.
-            RuntimeError: the sandbox is closed, or its worker process does not start.
+            RuntimeError: the sandbox is closed, or a worker process does not start.
         """
-        uri = database_uri(database)
+        source = readable(database)
         statement = _only_query(sql)
         if isinstance(statement, Outcome):
             return statement
-        status = database.stat()
-        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-        with self._lock:
-            outcome = self._ask(statement, uri, stamp)
+        outcome = self._run(statement, source)
+        if source.static and source.changed():
+            # Somebody wrote while it was read without locks: what came may be half old, half new.
+            outcome = self._run(statement, readable(database, static=False))
         if isinstance(outcome, str):
             raise DatabaseError(unreadable(database, outcome))
         return outcome
 
-    def execute_many(self, sqls: Iterable[str], database: Path) -> list[Outcome]:
-        """Run statements one by one; see `execute`. One that fails does not touch the next."""
-        return [self.execute(sql, database) for sql in sqls]
+    def execute_many(self, cases: Iterable[tuple[str, Path]]) -> Iterator[Outcome]:
+        """Outcomes of (SQL, database) in the order given, as they come; see `execute`. One that fails does not touch the next.
 
-    def _ask(self, sql: str, uri: str, stamp: tuple[int, ...]) -> Outcome | str:
-        """The worker's answer; a string says why the database cannot be opened."""
-        if self._closed:
-            raise RuntimeError("the sandbox is closed: run SQL inside its `with` block")
-        process = self._running_worker()
+        Statements run at the same time on all workers, a few ahead of the outcome that is taken.
+        """
+        pool = ThreadPoolExecutor(len(self._workers), thread_name_prefix="sandbox")
+        pending: deque[Future[_Answers]] = deque()
+        stop = threading.Event()
+        try:
+            for chunk in _chunks(cases, len(self._workers)):
+                pending.append(pool.submit(self._execute_chunk, chunk, stop))
+                if len(pending) > _CHUNKS_AHEAD * len(self._workers):
+                    yield from _outcomes(pending.popleft().result())
+            while pending:
+                yield from _outcomes(pending.popleft().result())
+        finally:
+            # After Ctrl-C nobody waits for what is under way: closing the sandbox ends it.
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _execute_chunk(self, cases: Sequence[tuple[str, Path]], stop: threading.Event) -> "_Answers":
+        outcomes: list[Outcome] = []
+        for sql, database in cases:
+            if stop.is_set():
+                break
+            try:
+                outcomes.append(self.execute(sql, database))
+            except Exception as error:  # it is raised where its statement stood
+                return outcomes, error
+        return outcomes, None
+
+    def _run(self, sql: str, source: Source) -> Outcome | str:
+        """The outcome on a free worker; a string says why the database cannot be opened."""
+        process = self._free.get()
+        try:
+            process.start()
+            return self._ask(process, sql, source)
+        finally:
+            self._free.put(process)
+
+    def _ask(self, process: WorkerProcess, sql: str, source: Source) -> Outcome | str:
         start = time.monotonic()
         try:
-            reply = _exchange(process, (sql, uri, stamp), self._timeout_s + _GRACE_S)
-        except _OverdueError:
-            self._end_worker()
+            rows, reply = process.ask((sql, source.uri, source.stamp), self._timeout_s + _GRACE_S)
+        except OverdueError:
             return _failure("timeout", f"gave up after {self._timeout_s:g} s", time.monotonic() - start)
-        except (EOFError, OSError, ValueError, TypeError):
-            # Dead, or talking nonsense: either way this statement did it.
-            self._end_worker()
+        except DiedError:
+            if self._closed:
+                raise RuntimeError("the sandbox was closed while it ran SQL") from None
             return _failure("crashed", "the SQL process died", time.monotonic() - start)
-        except BaseException:
-            # Ctrl-C in the middle: an answer may still be on its way, which the next call must not take for its own.
-            self._end_worker()
-            raise
-        kind, columns, rows, detail, seconds = reply
-        return cast(str, detail) if kind == "no_database" else Outcome(kind, columns, tuple(rows), detail, seconds)
-
-    def _running_worker(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._end_worker()
-            self._process = _start_worker(self._limits)
-        return self._process
-
-    def _end_worker(self) -> None:
-        if self._process is not None:
-            _end(self._process)
-            self._process = None
+        kind, columns, detail, seconds = reply
+        if kind == "no_database":
+            return detail
+        return Outcome(cast(OutcomeKind, kind), columns, tuple(rows) if kind == "ok" else (), detail, seconds)
 
 
-class _OverdueError(Exception):
-    """The worker did not answer in time and was killed."""
+def _close_all(workers: Sequence[WorkerProcess], stop: threading.Event, owner: int) -> None:
+    if os.getpid() != owner:  # a forked copy of the program must not end its parent's workers
+        return
+    stop.set()
+    for process in workers:
+        process.close()
+
+
+# Outcomes, and what the statement behind them raised.
+_Answers = tuple[list[Outcome], Exception | None]
+
+
+def _outcomes(answers: _Answers) -> Iterator[Outcome]:
+    outcomes, error = answers
+    yield from outcomes
+    if error is not None:
+        raise error
+
+
+def _chunks(cases: Iterable[tuple[str, Path]], workers: int) -> Iterator[list[tuple[str, Path]]]:
+    """Small chunks first, so that a few slow statements spread over all workers; larger ones later."""
+    remaining = iter(cases)
+    for number in itertools.count():
+        chunk = list(itertools.islice(remaining, min(1 + number // workers, _MAX_CHUNK)))
+        if not chunk:
+            return
+        yield chunk
 
 
 def _only_query(sql: str) -> str | Outcome:
     """The single query in `sql`, or the outcome of what is none."""
     if len(sql) > _MAX_SQL_CHARS:
         return _failure("too_large", f"the SQL is longer than {_MAX_SQL_CHARS} characters")
-    statement, more = first_statement(sql)
+    statement, more = _first_statement(sql)
     first = next(code_tokens(statement), None)
     if more:
         return _failure("refused", "more than one statement")
@@ -177,63 +235,11 @@ def _only_query(sql: str) -> str | Outcome:
     return statement
 
 
+def _first_statement(sql: str) -> tuple[str, bool]:
+    """As `first_statement`, which takes as long as running a small query and is only needed for a `;` within."""
+    trimmed = sql.strip().rstrip("; \t\r\n")
+    return first_statement(sql) if ";" in trimmed else (trimmed, False)
+
+
 def _failure(kind: OutcomeKind, detail: str, seconds: float = 0.0) -> Outcome:
     return Outcome(kind, (), (), detail, seconds)
-
-
-def _start_worker(limits: list[str]) -> subprocess.Popen[bytes]:
-    # -I and -S: no site-packages, no environment, nothing of ours; hostile SQL gets as little company as possible.
-    command = [sys.executable, "-I", "-S", str(Path(worker.__file__)), *limits]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=-1)
-    try:
-        _exchange(process, None, _START_S)
-    except (_OverdueError, EOFError, OSError) as error:
-        _end(process)
-        raise RuntimeError(f"the SQL process does not start; try it by hand: {' '.join(command)}") from error
-    except BaseException:
-        _end(process)
-        raise
-    return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        # Half a request may be left that the dead worker never read.
-        with contextlib.suppress(OSError):
-            if pipe is not None:
-                pipe.close()
-
-
-def _exchange(process: subprocess.Popen[bytes], request: object, patience_s: float) -> Any:
-    """Send a request (None: nothing) and wait for the answer; kill the process when it takes too long.
-
-    Raises:
-        _OverdueError: the process was killed.
-        EOFError: the process died by itself.
-    """
-    assert process.stdin is not None
-    assert process.stdout is not None
-    overdue = threading.Event()
-
-    def give_up() -> None:
-        overdue.set()
-        process.kill()
-
-    # Killing ends a blocked read on every system, where waiting on a pipe with a timeout does not work on Windows.
-    timer = threading.Timer(patience_s, give_up)
-    timer.daemon = True  # an interrupted program need not wait for it
-    try:
-        timer.start()
-        if request is not None:
-            worker.write_message(process.stdin, request)
-        return worker.read_message(process.stdout)
-    except (EOFError, OSError):
-        if overdue.is_set():
-            raise _OverdueError from None
-        raise
-    finally:
-        timer.cancel()
-        if timer.is_alive():
-            timer.join()  # a kill that has begun is over before anyone uses the process again

@@ -1,11 +1,14 @@
 """The process in which hostile SQL runs: reads statements from stdin, writes what became of them to stdout.
 
-`t2s.sql.execute` starts this file by its path in an isolated interpreter, so it starts in milliseconds and imports
-the standard library alone. Messages are a length and a marshalled tuple: the parent must not unpickle what comes
-out of a process that may have been taken over.
+`t2s.sql.process` starts this file by its path in an isolated interpreter, so it starts in milliseconds and imports
+the standard library alone. A message is a length and marshalled plain values: the parent must not unpickle what
+comes out of a process that may have been taken over. The answer to a statement is any number of lists of rows,
+sent while SQLite is at work on the next ones, and a closing `Reply`.
 """
 
+import _thread
 import marshal
+import re
 import signal
 import sqlite3
 import struct
@@ -21,69 +24,127 @@ except ImportError:  # Windows has none; SQLite's own heap limit still holds the
 
 # After the parent's own grace: only an orphan lives to see it.
 _ORPHAN_GRACE_S = 3.0
+# SQLite looks at the clock every so many opcodes: 1 halves throughput, 10_000 is free.
 _OPCODES_PER_CHECK = 10_000
-_MAX_CONNECTIONS = 16
+_MAX_CONNECTIONS = 32
+# Rows wait for company up to this size: larger batches are no faster, smaller ones cost a system call each.
+_BATCH_BYTES = 64_000
+_MAX_DETAIL_CHARS = 500
 _LENGTH = struct.Struct("<Q")
+# The last format that writes every value in full: a row weighs the same alone and in a batch.
+_MARSHAL_VERSION = 2
 
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
-_DENIED_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"})
 # Full-text search asks for it each time it is read; it cannot be set.
 _ALLOWED_PRAGMA = "data_version"
 
-# Fragments of SQLite's messages, in order of trial: the first that occurs names the kind.
-_KINDS = (
-    ("no such table", "missing_table"),
-    ("no such column", "missing_column"),
-    ("ambiguous column name", "ambiguous_column"),
-    ("no such function", "wrong_function"),
-    ("wrong number of arguments to function", "wrong_function"),
-    ("is not a function", "wrong_function"),
-    ("misuse of aggregate", "misuse_of_aggregate"),
-    ("misuse of aliased aggregate", "misuse_of_aggregate"),
-    ("misuse of window function", "misuse_of_aggregate"),
-    ("aggregate functions are not allowed", "misuse_of_aggregate"),
-    ("HAVING clause on a non-aggregate", "misuse_of_aggregate"),
-    ("GROUP BY clause is required before HAVING", "misuse_of_aggregate"),
-    ("syntax error", "syntax_error"),
-    ("incomplete input", "syntax_error"),
-    ("unrecognized token", "syntax_error"),
-    ("clause should come", "syntax_error"),
-    ("null character", "syntax_error"),
-    ("one statement at a time", "refused"),
-    ("not authorized", "refused"),
-    ("prohibited", "refused"),
-    ("interrupted", "timeout"),
-    ("too big", "too_large"),
-    ("too large", "too_large"),
-    ("out of memory", "too_large"),
+# Functions that touch files, code or the log, or run SQL of their own; most are in no ordinary build of SQLite.
+_DENIED_FUNCTIONS = frozenset(
+    {"edit", "eval", "fts3_tokenizer", "fsdir", "load_extension", "optimize", "readfile"}
+    | {"rtreecheck", "sha3_query", "sqlite_log", "writefile", "zipfile"}
+)
+# SQLite calls its other functions innocuous, but for those (beside json) that only read what they are given.
+_PLAIN_FUNCTIONS = frozenset({"->", "->>", "bm25", "highlight", "match", "matchinfo", "offsets", "rtreedepth", "rtreenode", "snippet"})
+_INNOCUOUS = 0x200000  # SQLITE_INNOCUOUS in sqlite3.h
+
+# How SQLite's messages begin or end, in order of trial; names in them are the model's, so the middle says nothing.
+_KINDS = tuple(
+    (re.compile(pattern, re.DOTALL), kind)
+    for pattern, kind in (
+        (r"interrupted$", "timeout"),
+        # Somebody else's doing: no statement could have run.
+        (r"database( table)? is locked", "no_database"),
+        (r"no such table: ", "missing_table"),
+        (r"unknown database ", "missing_table"),
+        (r"no tables specified$", "missing_table"),
+        (r"no such column: ", "missing_column"),
+        (r"cannot join using column .* not present in both tables$", "missing_column"),
+        (r"table .* has no column named ", "missing_column"),
+        (r"ambiguous column name: ", "ambiguous_column"),
+        (r"ambiguous reference to .* in USING\(\)$", "ambiguous_column"),
+        (r"no such function: ", "wrong_function"),
+        (r"wrong number of arguments to function ", "wrong_function"),
+        (r"too many arguments on ", "wrong_function"),
+        (r".* is not a function$", "wrong_function"),
+        (r".* may not be used as a window function$", "wrong_function"),
+        (r"DISTINCT aggregates must have exactly one argument$", "wrong_function"),
+        (r"DISTINCT is not supported for window functions$", "wrong_function"),
+        (r"unable to use function ", "wrong_function"),
+        (r"misuse of (aliased )?(aggregate|window function)", "misuse_of_aggregate"),
+        (r"FILTER (clause )?may (only|not) be used with ", "misuse_of_aggregate"),
+        (r"aggregate functions are not allowed in ", "misuse_of_aggregate"),
+        (r"HAVING clause on a non-aggregate query$", "misuse_of_aggregate"),
+        (r"a GROUP BY clause is required before HAVING$", "misuse_of_aggregate"),
+        (r".*syntax error$", "syntax_error"),
+        (r"incomplete input$", "syntax_error"),
+        (r"unrecognized token: ", "syntax_error"),
+        (r"hex literal too big: ", "syntax_error"),
+        (r".* clause should come after .* not before$", "syntax_error"),
+        (r"a JOIN clause is required before ", "syntax_error"),
+        (r"unknown (or unsupported )?join type: ", "syntax_error"),
+        (r".*null character", "syntax_error"),
+        (r"You can only execute one statement at a time", "refused"),
+        (r"not authorized$", "refused"),
+        (r"(access to .* is|use of .*) prohibited", "refused"),
+        (r"unsafe use of ", "refused"),
+        (r"attempt to write a readonly database$", "refused"),
+        (r"table .* may not be modified$", "refused"),
+        (r".*too (big|large|complex|deep)\b", "too_large"),
+        (r"too many ", "too_large"),
+        (r"at most \d+ tables in a join$", "too_large"),
+        (r"(parser )?stack overflow$", "too_large"),
+        (r"out of memory$", "too_large"),
+    )
 )
 
-# kind, columns, rows, detail, seconds
-Reply = tuple[str, tuple[str, ...], list[tuple[Any, ...]], str, float]
+# SQLite's recursions (patterns, expressions, JSON) take up to 5 MB. A main thread's stack grows as it is used, which
+# fails once other memory has filled the address space; a thread's stack is there from the start.
+_STACK_BYTES = 16 << 20
+
+# kind, columns, detail, seconds; the kind `no_database` says that it cannot be opened
+Reply = tuple[str, tuple[str, ...], str, float]
+Row = tuple[Any, ...]
 
 
 def write_message(stream: IO[bytes], message: Any) -> None:
-    """Write one message of plain values."""
-    body = marshal.dumps(message)
+    """Write one message of plain values; the caller flushes."""
+    body = marshal.dumps(message, _MARSHAL_VERSION)
     stream.write(_LENGTH.pack(len(body)))
     stream.write(body)
-    stream.flush()
 
 
-def read_message(stream: IO[bytes]) -> Any:
+def read_message(stream: IO[bytes], max_bytes: int) -> tuple[Any, int]:
     """Read one message.
+
+    Returns:
+        The message, and how many bytes it took.
 
     Raises:
         EOFError: the other side is gone.
+        ValueError: it sends more than `max_bytes`, or no message.
     """
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         raise EOFError
     (size,) = _LENGTH.unpack(head)
+    if size > max_bytes:
+        raise ValueError(f"a message of {size} bytes, which is more than {max_bytes}")
     body = stream.read(size)
     if len(body) < size:
         raise EOFError
-    return marshal.loads(body)
+    return marshal.loads(body), size
+
+
+class _LimitError(Exception):
+    """A statement went past a limit."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+# What SQL, or a file, can make SQLite and its Python module raise.
+_STATEMENT_ERRORS = (sqlite3.Error, sqlite3.Warning, _LimitError, MemoryError, OverflowError, SystemError, ValueError)
 
 
 class Worker:
@@ -94,78 +155,111 @@ class Worker:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._max_memory_bytes = max_memory_bytes
-        self._connections: dict[str, tuple[tuple[int, ...], sqlite3.Connection]] = {}
+        self._denied_functions = _DENIED_FUNCTIONS | _unsafe_functions()
+        self._connections: dict[str, tuple[object, sqlite3.Connection]] = {}
         self._denied = ""
 
-    def run(self, sql: str, uri: str, stamp: tuple[int, ...]) -> Reply:
+    def run(self, sql: str, uri: str, stamp: object, send: Callable[[list[Row]], None]) -> Reply:
         """Run one statement on the database behind `uri`.
 
-        `stamp` changes with the file; the kind `no_database` says that it cannot be opened.
+        Args:
+            sql: One statement.
+            uri: Opens the database.
+            stamp: Changes with the file.
+            send: Takes the rows, batch by batch; those of a statement that fails later count for nothing.
         """
         start = time.monotonic()
-        try:
-            connection = self._connection(uri, stamp)
-        except sqlite3.Error as error:
-            return "no_database", (), [], str(error), 0.0
-        kind, columns, rows, detail = self._outcome(connection, sql, start + self._timeout_s)
-        return kind, columns, rows, detail, time.monotonic() - start
-
-    def _outcome(
-        self, connection: sqlite3.Connection, sql: str, deadline: float
-    ) -> tuple[str, tuple[str, ...], list[tuple[Any, ...]], str]:
         self._denied = ""
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPCODES_PER_CHECK)
         try:
-            columns, rows, excess = self._fetch(connection, sql)
-        except MemoryError:
-            return "too_large", (), [], "ran out of memory"
-        except UnicodeEncodeError:
-            return "syntax_error", (), [], "the SQL holds a character that is no text (a lone surrogate)"
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            if self._denied:
-                return "refused", (), [], self._denied
-            kind = _kind(str(error))
-            return kind, (), [], f"gave up after {self._timeout_s:g} s" if kind == "timeout" else str(error)
-        return ("too_large", (), [], excess) if excess else ("ok", columns, rows, "")
+            try:
+                connection = self._connection(uri, stamp)
+            except sqlite3.Error as error:
+                return "no_database", (), str(error)[:_MAX_DETAIL_CHARS], 0.0
+            columns = self._stream(connection, sql, start + self._timeout_s, send)
+        except _STATEMENT_ERRORS as error:
+            kind, detail = self._failure(error)
+            return kind, (), detail[:_MAX_DETAIL_CHARS], time.monotonic() - start
+        return "ok", columns, "", time.monotonic() - start
 
-    def _fetch(self, connection: sqlite3.Connection, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]], str]:
-        """Column names, rows, and what was too much of them."""
+    def _stream(self, connection: sqlite3.Connection, sql: str, deadline: float, send: Callable[[list[Row]], None]) -> tuple[str, ...]:
+        """Send all rows; returns the names of the columns."""
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPCODES_PER_CHECK)
         cursor = connection.execute(sql)
         try:
-            rows: list[tuple[Any, ...]] = []
-            size = 0
-            # Row by row: a batch of wide rows could pass every cap before it is looked at.
-            for row in cursor:
-                size += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
-                if len(rows) == self._max_rows:
-                    return (), [], f"more than {self._max_rows} rows"
-                if size > self._max_bytes:
-                    return (), [], f"more than {self._max_bytes} bytes"
-                rows.append(row)
-            return tuple(column[0] for column in cursor.description or ()), rows, ""
+            columns = tuple(column[0] for column in cursor.description or ())
+            self._send_rows(cursor, _weight(columns), deadline, send)
+            return columns
         finally:
             cursor.close()
 
-    def _connection(self, uri: str, stamp: tuple[int, ...]) -> sqlite3.Connection:
-        known = self._connections.get(uri)
-        if known is not None and known[0] == stamp:
-            return known[1]
-        if known is not None:  # the file changed
-            self._connections.pop(uri)[1].close()
-        elif len(self._connections) == _MAX_CONNECTIONS:
-            oldest = next(iter(self._connections))
-            self._connections.pop(oldest)[1].close()
-        connection = self._open(uri)
-        self._connections[uri] = (stamp, connection)
-        return connection
+    def _send_rows(self, cursor: sqlite3.Cursor, total_bytes: int, deadline: float, send: Callable[[list[Row]], None]) -> None:
+        batch: list[Row] = []
+        batch_bytes = 0
+        for count, row in enumerate(cursor):
+            weight = _weight(row)
+            total_bytes += weight
+            self._check(count, total_bytes, deadline)
+            batch.append(row)
+            batch_bytes += weight
+            if batch_bytes > _BATCH_BYTES:
+                send(batch)
+                batch, batch_bytes = [], 0
+        self._check(0, total_bytes, deadline)
+        if batch:
+            send(batch)
+
+    def _check(self, rows_before: int, total_bytes: int, deadline: float) -> None:
+        if rows_before >= self._max_rows:
+            raise _LimitError("too_large", f"more than {self._max_rows} rows")
+        if total_bytes > self._max_bytes:
+            raise _LimitError("too_large", f"more than {self._max_bytes} bytes")
+        # A row may take one opcode and one long call, which SQLite's own look at the clock sees rarely.
+        if time.monotonic() > deadline:
+            raise _LimitError("timeout", self._too_late())
+
+    def _failure(self, error: BaseException) -> tuple[str, str]:
+        """Kind and detail of what stopped a statement."""
+        if isinstance(error, _LimitError):
+            return error.kind, str(error)
+        if isinstance(error, MemoryError):
+            self._forget_all()  # page caches hold memory that the next statement may need
+            return "too_large", "ran out of memory"
+        if isinstance(error, UnicodeEncodeError):
+            return "syntax_error", "the SQL holds a character that is no text (a lone surrogate)"
+        if self._denied:
+            return "refused", self._denied
+        kind = _kind(str(error))
+        return kind, self._too_late() if kind == "timeout" else str(error) or type(error).__name__
+
+    def _too_late(self) -> str:
+        return f"gave up after {self._timeout_s:g} s"
+
+    def _connection(self, uri: str, stamp: object) -> sqlite3.Connection:
+        """The open connection to a file that has not changed, or a new one; those asked least lately are closed."""
+        file, state = uri.partition("?")[0], (uri, stamp)
+        known = self._connections.pop(file, None)
+        if known is not None and known[0] != state:
+            known[1].close()
+            known = None
+        if known is None and len(self._connections) == _MAX_CONNECTIONS:
+            self._connections.pop(next(iter(self._connections)))[1].close()
+        self._connections[file] = known or (state, self._open(uri))
+        return self._connections[file][1]
+
+    def _forget_all(self) -> None:
+        while self._connections:
+            self._connections.popitem()[1][1].close()
 
     def _open(self, uri: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=self._timeout_s)
+        # Compiled statements are not kept: a hundred hostile ones would fill the memory of the next.
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=self._timeout_s, cached_statements=0)
         # Bytes that are not UTF-8 stay apart from each other and print anywhere.
-        connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
+        connection.text_factory = lambda text: str(text, "utf-8", "backslashreplace")
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA temp_store = MEMORY")  # a large sort must not fill the disk
         connection.execute(f"PRAGMA hard_heap_limit = {self._max_memory_bytes}")
+        # All page caches together take a quarter of the memory at most.
+        connection.execute(f"PRAGMA cache_size = -{self._max_memory_bytes // (4096 * _MAX_CONNECTIONS)}")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(self._max_bytes, 1_000_000))
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # fails here if this is no database
@@ -176,7 +270,7 @@ class Worker:
     def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
         if action in _ALLOWED:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _DENIED_FUNCTIONS:
+        if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in self._denied_functions:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_PRAGMA and first == _ALLOWED_PRAGMA:
             return sqlite3.SQLITE_OK
@@ -187,8 +281,32 @@ class Worker:
         return sqlite3.SQLITE_DENY
 
 
+def _weight(values: tuple[Any, ...]) -> int:
+    """Bytes that a row takes on its way: as stored for text and blobs, at most 15 for a number, 5 for each value's length."""
+    return len(marshal.dumps(values, _MARSHAL_VERSION))
+
+
+def _kind(message: str) -> str:
+    return next((kind for pattern, kind in _KINDS if pattern.match(message)), "error")
+
+
+def _unsafe_functions() -> set[str]:
+    """What this SQLite itself does not call innocuous; empty before 3.31, which does not say."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        listed = connection.execute("SELECT name, flags FROM pragma_function_list").fetchall()
+    except sqlite3.Error:
+        return set()
+    finally:
+        connection.close()
+    return {name for name, flags in listed if not flags & _INNOCUOUS and name not in _PLAIN_FUNCTIONS and not name.startswith("json")}
+
+
 def _connect_virtual_tables(connection: sqlite3.Connection) -> None:
-    """Touch every virtual table once: on first use SQLite declares it, which the authorizer would see as writing."""
+    """Touch every virtual table once: on first use SQLite declares it, which the authorizer would see as writing.
+
+    So those that are not in the file, as `pragma_table_info` or `dbstat`, stay shut.
+    """
     declared = connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
     quoted = ['"' + name.replace('"', '""') + '"' for (name,) in declared]
     for table in ["json_each('[]')", "json_tree('[]')", *quoted]:
@@ -198,14 +316,11 @@ def _connect_virtual_tables(connection: sqlite3.Connection) -> None:
             continue  # its module is not here, and queries on it will say so
 
 
-def _kind(message: str) -> str:
-    return next((kind for fragment, kind in _KINDS if fragment in message), "error")
-
-
-def _cap_memory(max_memory_bytes: int) -> None:
-    """Let the process grow by that much from here, where the system can tell how large it is."""
+def _cap_process(max_memory_bytes: int) -> None:
+    """Leave no core file behind, and let the process grow by that much from here, where the system can tell how large it is."""
     if resource is None:
         return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             used = int(statm.read().split()[0]) * resource.getpagesize()
@@ -225,19 +340,35 @@ def _alarm() -> Callable[[float], object]:
 def main(arguments: list[str]) -> None:
     """Serve until the parent closes stdin. Arguments: timeout_s, max_rows, max_bytes, max_memory_bytes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
-    timeout_s, max_rows, max_bytes, max_memory_bytes = float(arguments[0]), *map(int, arguments[1:])
+    running = _thread.allocate_lock()
+    running.acquire()
+
+    def serve() -> None:
+        try:
+            _serve(float(arguments[0]), *map(int, arguments[1:]))
+        finally:
+            running.release()
+
+    _thread.stack_size(_STACK_BYTES)
+    _thread.start_new_thread(serve, ())
+    running.acquire()
+
+
+def _serve(timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int) -> None:
     worker = Worker(timeout_s, max_rows, max_bytes, max_memory_bytes)
     requests, replies, alarm = sys.stdin.buffer, sys.stdout.buffer, _alarm()
-    _cap_memory(max_memory_bytes)
-    write_message(replies, "ready")
+    _cap_process(max_memory_bytes)
+    reply: object = "ready"
     while True:
+        write_message(replies, reply)
+        replies.flush()
+        alarm(0.0)
         try:
-            sql, uri, stamp = read_message(requests)
+            (sql, uri, stamp), _ = read_message(requests, sys.maxsize)
         except EOFError:
             return
         alarm(timeout_s + _ORPHAN_GRACE_S)
-        write_message(replies, worker.run(sql, uri, stamp))
-        alarm(0.0)
+        reply = worker.run(sql, uri, stamp, lambda rows: write_message(replies, rows))
 
 
 if __name__ == "__main__":
