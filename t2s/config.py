@@ -393,7 +393,7 @@ def _leaves(cfg: Any, schema: type, prefix: str, root: type) -> Iterator[tuple[s
         if name not in known and f"{prefix}{name}" != "hydra":  # +key=value adds what nothing reads
             raise ConfigError(_unknown(f"{prefix}{name}", root))
     for spec in fields(schema):
-        value = cfg[spec.name]
+        value = None if OmegaConf.is_missing(cfg, spec.name) else cfg[spec.name]  # what must be there is checked before
         key = f"{prefix}{spec.name}"
         inner = next((t for t in (hints[spec.name], *get_args(hints[spec.name])) if is_dataclass(t)), None)
         if inner is not None and value is not None:
