@@ -4,7 +4,7 @@
 
 The plain one does for each prediction what the official script of Spider does: a fresh connection for the gold and another
 for the prediction, both run without their DISTINCT, rows compared under every order of the columns. It keeps nothing between
-predictions, and has no sandbox and no deadline. Ours is timed cold, with an empty cache, and warm, with what that left.
+predictions and has no sandbox, only a deadline. Ours is timed cold, with an empty cache, and warm, with what that left.
 """
 
 from __future__ import annotations
@@ -123,6 +123,8 @@ def run(file: Path, sql: str) -> list[Any]:
     connection = sqlite3.connect(file)
     try:
         connection.text_factory = lambda text: text.decode(errors="ignore")
+        deadline = time.monotonic() + LIMITS[0]
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
