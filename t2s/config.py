@@ -117,7 +117,7 @@ class OptimizerConfig:
     lora_b_ratio: float = limited(above=0)
     weight_decay: float = limited(least=0)
     betas: list[float] = MISSING
-    warmup_ratio: float = limited(least=0, most=1)
+    warmup_steps: int = limited(least=0)
     final_ratio: float = limited(least=0, most=1)
     clip_norm: float = limited(least=0)
 
@@ -138,6 +138,7 @@ class EvalConfig:
 class TrainerConfig:
     max_epochs: int = limited(least=1)
     max_steps: int = limited(least=-1)
+    cpu_minutes: float | None = limited(above=0)
     accelerator: str = limited(choices=("auto", "cpu", "gpu"))
     devices: int = limited(least=1, most=1)
     limit_train_batches: float = limited(above=0)

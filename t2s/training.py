@@ -17,6 +17,7 @@ from peft import PeftModel
 from rich.console import Console
 
 from t2s.assembly import ADAPTER, prompt_encoder, resolved, sandbox
+from t2s.callbacks.budget import TimeBudget
 from t2s.callbacks.execution import ExecutionAccuracy, GenerationSpec
 from t2s.callbacks.metrics_file import MetricsFile, read_metrics
 from t2s.callbacks.progress import ProgressDisplay
@@ -127,7 +128,8 @@ def fit(
         trainer = lightning.Trainer(
             **trainer_options(cfg.trainer),
             logger=loggers,
-            callbacks=[stopwatch, accuracy, *_checkpoints(cfg, run_dir), progress],  # in this order: score, save, show
+            # In this order: budget, score, save, show.
+            callbacks=[*_budget(cfg, learner.device, console), stopwatch, accuracy, *_checkpoints(cfg, run_dir), progress],
             default_root_dir=run_dir,
         )
         resume = None if checkpoint is None else str(checkpoint)
@@ -190,6 +192,11 @@ def trainer_options(settings: DictConfig) -> dict[str, Any]:
 
 def _total_steps(settings: DictConfig, loaders: TextToSQLData) -> int:
     return loaders.total_steps(settings.max_epochs, settings.max_steps, trainer_options(settings)["limit_train_batches"])
+
+
+def _budget(cfg: DictConfig, device: torch.device, console: Console) -> list[Callback]:
+    minutes = cfg.trainer.cpu_minutes
+    return [] if minutes is None or device.type != "cpu" else [TimeBudget(minutes, lambda line: console.print(line, highlight=False))]
 
 
 def _checkpoints(cfg: DictConfig, run_dir: Path) -> list[Callback]:

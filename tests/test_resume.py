@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from ponds import Pond, clean_env, only_run, run_t2s
+from ponds import Pond, kill_when_past, only_run, run_t2s
 from safetensors.torch import load_file
 
 from t2s.callbacks.metrics_file import read_metrics
 
 SETTINGS = ("trainer.max_epochs=3", "callbacks.checkpoint.every_n_steps=3", "lora.dropout=0.1", "callbacks.early_stopping.patience=null")
-
-
-def kill_when_past(step: int, arguments: list[str], cwd: Path) -> None:
-    """Starts a run and kills it with SIGKILL once its newest checkpoint is past `step`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "t2s.train", *arguments], cwd=cwd, env=clean_env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline and process.poll() is None:
-            files = list(cwd.glob("outputs/*/*/metrics.csv"))
-            if files and any(row["step"] > step for row in read_metrics(files[0].parent)):
-                break
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
-    assert not list(cwd.glob("outputs/*/*/result.json")), "killed too late: it had finished"
-    assert list(cwd.glob("outputs/*/*/checkpoints/last.ckpt")), "killed too early: nothing to resume"
 
 
 @pytest.mark.parametrize(("architecture", "quantization"), [("llama", "nf4"), ("qwen2", "nf4")])

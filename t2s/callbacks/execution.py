@@ -21,7 +21,7 @@ from t2s.metrics.execution_accuracy import Judge, Score, Verdict, score
 from t2s.model.generate import generate
 from t2s.model.module import TextToSQLModule
 from t2s.runtime import write_text
-from t2s.sql.parse import split_answer
+from t2s.sql.parse import answer_is_complete, split_answer
 
 # Each is a curve; rarer kinds stand in the predictions file.
 LOGGED_VERDICTS = ("mismatch", "syntax_error", "missing_table", "missing_column", "ambiguous_column", "timeout")
@@ -71,15 +71,22 @@ def answer(
     spec: GenerationSpec,
     on_answer: Callable[[int, str], object] = lambda index, sql: None,
 ) -> list[str]:
-    """SQL the model writes for each example, greedily; `on_answer` is given each index and its SQL as soon as it is there."""
+    """SQL the model writes for each example, greedily; `on_answer` is given each index and its SQL as soon as it is there.
+
+    An answer ends with the model's end token, or with the `;` behind its query.
+    """
     answers = [""] * len(examples)
 
     def take(index: int, ids: list[int]) -> None:
         answers[index] = split_answer(encoder.decode(ids))
         on_answer(index, answers[index])
 
+    def is_complete(ids: list[int]) -> bool:
+        # Few tokens hold a `;`, so the whole answer is seldom looked at.
+        return ";" in encoder.text(ids[-1:]) and answer_is_complete(encoder.decode(ids))
+
     prompts = [encoder.prompt(example) for example in examples]
-    generate(model, prompts, encoder.end_token_id, spec.max_new_tokens, spec.batch_size, autocast, take)
+    generate(model, prompts, encoder.end_token_id, spec.max_new_tokens, spec.batch_size, autocast, take, is_complete)
     return answers
 
 

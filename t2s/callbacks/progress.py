@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from t2s.model.module import TextToSQLModule
+
 LINE_EVERY_S = 30.0
 
 
@@ -61,8 +63,8 @@ class ProgressDisplay(Callback):
         self._bar.stop()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        total = int(trainer.estimated_stepping_batches)
-        self.show("training", trainer.global_step, total, f"loss {_number(trainer.callback_metrics, 'train/loss')}")
+        assert isinstance(pl_module, TextToSQLModule)
+        self.show("training", trainer.global_step, pl_module.total_steps, f"loss {_number(trainer.callback_metrics, 'train/loss')}")
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if "val/execution_accuracy" in trainer.callback_metrics:

@@ -25,6 +25,7 @@ def generate(
     batch_size: int,
     autocast: AbstractContextManager[object],
     on_completion: Callable[[int, list[int]], object] = lambda index, ids: None,
+    is_complete: Callable[[list[int]], bool] = lambda ids: False,
 ) -> list[list[int]]:
     """Greedy completions, token for token those of plain `model.generate` on whole prompts.
 
@@ -39,6 +40,7 @@ def generate(
         batch_size: Prompts decoded together.
         autocast: Mixed precision as trained.
         on_completion: Given each prompt's index and completion as soon as it ends, so that work on it can begin.
+        is_complete: Ends a completion without an end token; asked after every token, so it must be quick.
 
     Returns:
         Completion ids in the order of `prompts`, end token included where reached.
@@ -56,7 +58,7 @@ def generate(
                 members.sort(key=lambda i: len(prompts[i].suffix))
                 for start in range(0, len(members), batch_size):
                     batch = members[start : start + batch_size]
-                    decoder = _Decoder(model, prefix, [prompts[i].suffix for i in batch], end_token_id)
+                    decoder = _Decoder(model, prefix, [prompts[i].suffix for i in batch], end_token_id, is_complete)
                     for row, completion in decoder.run(max_new_tokens):
                         completions[batch[row]] = completion
                         on_completion(batch[row], completion)
@@ -84,8 +86,15 @@ def _prefill(model: nn.Module, ids: tuple[int, ...]) -> Prefix:
 class _Decoder:
     """Decodes one batch of suffixes behind a prefix, greedily."""
 
-    def __init__(self, model: nn.Module, prefix: Prefix, suffixes: Sequence[tuple[int, ...]], end_token_id: int) -> None:
-        self._model, self._prefix, self._end = model, prefix, end_token_id
+    def __init__(
+        self,
+        model: nn.Module,
+        prefix: Prefix,
+        suffixes: Sequence[tuple[int, ...]],
+        end_token_id: int,
+        is_complete: Callable[[list[int]], bool],
+    ) -> None:
+        self._model, self._prefix, self._end, self._is_complete = model, prefix, end_token_id, is_complete
         longest = max(len(suffix) for suffix in suffixes)
         device = _device(model)
         # Left padding, so that every row's next token stands in the last column.
@@ -103,8 +112,13 @@ class _Decoder:
             tokens = next_B.tolist()
             for row, token in zip(self._rows, tokens, strict=True):
                 self._completions[row].append(token)
-            alive = [i for i, token in enumerate(tokens) if token != self._end]
-            yield from ((self._rows[i], self._completions[self._rows[i]]) for i in range(len(tokens)) if tokens[i] == self._end)
+            ended = {
+                row
+                for row, token in zip(self._rows, tokens, strict=True)
+                if token == self._end or self._is_complete(self._completions[row])
+            }
+            alive = [i for i, row in enumerate(self._rows) if row not in ended]
+            yield from ((row, self._completions[row]) for row in self._rows if row in ended)
             if not alive:
                 return
             if len(alive) < len(tokens):

@@ -35,7 +35,7 @@ class OptimizerSpec:
         lora_b_ratio: The learning rate of LoRA's B matrices as a multiple of that; 1 treats all alike (LoRA+, Hayou et al. 2024).
         weight_decay: Decoupled.
         betas: Of Adam's moments.
-        warmup_ratio: Share of all steps that warm up.
+        warmup_steps: Steps at the start in which the learning rate rises.
         final_ratio: Last learning rate as a share of the peak.
         clip_norm: Largest gradient norm; 0 does not clip.
     """
@@ -45,7 +45,7 @@ class OptimizerSpec:
     lora_b_ratio: float
     weight_decay: float
     betas: tuple[float, float]
-    warmup_ratio: float
+    warmup_steps: int
     final_ratio: float
     clip_norm: float
 
@@ -70,12 +70,11 @@ def pack_loss(model: torch.nn.Module, pack: Pack) -> Tensor:
     return F.cross_entropy(logits_BSV.flatten(0, 1).float(), pack.targets_BT[:, wanted_T].flatten(), ignore_index=IGNORED, reduction="sum")
 
 
-def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float, final_ratio: float) -> float:
+def learning_rate_factor(step: int, total_steps: int, warmup_steps: int, final_ratio: float) -> float:
     """Linear warm-up, then half a cosine to `final_ratio` (Loshchilov and Hutter 2017)."""
-    warmup = max(1, round(warmup_ratio * total_steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return final_ratio + (1 - final_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -85,7 +84,7 @@ class TextToSQLModule(lightning.LightningModule):
     Args:
         model: A PEFT model whose base is frozen.
         optimizer: AdamW's settings.
-        total_steps: Optimizer steps of the whole training, for the schedule.
+        total_steps: Optimizer steps of the whole training, for the schedule. May change before they are done.
         seed: With the step number, seeds dropout, so that a resumed run draws what an unbroken one would.
     """
 
@@ -95,7 +94,7 @@ class TextToSQLModule(lightning.LightningModule):
         self.strict_loading = False  # checkpoints do not hold the base
         self.model = model
         self._optimizer = optimizer
-        self._total_steps = total_steps
+        self.total_steps = total_steps
         self._seed = seed
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -139,10 +138,10 @@ class TextToSQLModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         # Not the trainer's own estimate: asking for it here sets up the loader before a checkpoint's position reaches it
         # (Lightning 2.6), and a resumed run would begin its epoch anew.
-        spec, steps = self._optimizer, self._total_steps
+        spec = self._optimizer
         optimizer = _build_optimizer(spec, trainable(self.model))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, steps, spec.warmup_ratio, spec.final_ratio)
+            optimizer, lambda step: learning_rate_factor(step, self.total_steps, spec.warmup_steps, spec.final_ratio)
         )
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 

@@ -63,16 +63,34 @@ def tables(sql: str) -> frozenset[str]:
 def split_answer(text: str) -> str:
     """The SQL in a model's raw answer.
 
-    Takes the first code fence if there is one, drops a leading `SQL:`, and ends at the first `;` outside quotes
-    and comments, which goes too. What is left may be no SQL at all.
+    An answer that begins with a query, perhaps behind `SQL:`, is that query. Otherwise the first code fence holds it, if
+    there is one. It ends at the first `;` outside quotes and comments, which goes too. What is left may be no SQL at all.
 
     Example:
         "SQL: SELECT ';';\\nThis counts ..." -> "SELECT ';'"
     """
+    return first_statement(_answer(text)[0])[0]
+
+
+def answer_is_complete(text: str) -> bool:
+    """Whether `split_answer` would give the same however the answer went on: a `;` has ended its query."""
+    answer, settled = _answer(text)
+    return settled and any(token.text == ";" for token in code_tokens(answer))
+
+
+def _answer(text: str) -> tuple[str, bool]:
+    """The part of an answer that holds the SQL, and whether that is so whatever follows."""
+    label = _LABEL.match(text)
+    unlabelled = text[label.end() :] if label else text
+    first = next(code_tokens(unlabelled), None)
+    if first is not None and first.text.upper() in ("SELECT", "WITH", "VALUES"):
+        return unlabelled, True
     fence = _FENCE.search(text)
-    answer = fence.group(1) if fence else text
-    statement, _ = first_statement(_LABEL.sub("", answer, count=1) if _LABEL.match(answer) else answer)
-    return statement
+    if fence is None:
+        return unlabelled, False
+    inside = fence.group(1)
+    label = _LABEL.match(inside)
+    return inside[label.end() :] if label else inside, True
 
 
 def parse_query(sql: str) -> exp.Expr:

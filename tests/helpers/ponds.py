@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,3 +73,24 @@ def only_run(directory: Path) -> Path:
     """The one run under `directory`/outputs."""
     (run,) = (directory / "outputs").glob("*/*")
     return run
+
+
+def kill_when_past(step: int, arguments: list[str], cwd: Path) -> None:
+    """Starts a run and kills it with SIGKILL once its newest checkpoint is past `step`."""
+    from t2s.callbacks.metrics_file import read_metrics  # loads torch, which most tests do without
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "t2s.train", *arguments], cwd=cwd, env=clean_env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None:
+            files = list(cwd.glob("outputs/*/*/metrics.csv"))
+            if files and any(row["step"] > step for row in read_metrics(files[0].parent)):
+                break
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    assert not list(cwd.glob("outputs/*/*/result.json")), "killed too late: it had finished"
+    assert list(cwd.glob("outputs/*/*/checkpoints/last.ckpt")), "killed too early: nothing to resume"

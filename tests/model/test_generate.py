@@ -52,3 +52,13 @@ def test_the_model_returns_to_training_and_each_completion_is_told_once() -> Non
     completions = generate(model, [e.prompt for e in encode(tokenizer)], -1, 2, 2, nullcontext(), lambda *one: told.append(one))
     assert model.training
     assert sorted(told) == list(enumerate(completions))
+
+
+def test_a_complete_answer_ends_its_row_and_no_other() -> None:
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    prompts = [e.prompt for e in encode(tokenizer)]
+    free = generate(model, prompts, -1, 12, 5, nullcontext())
+    last = free[0][4]
+    expected = [row[: row.index(last) + 1] if last in row else row for row in free]
+    assert len({len(row) for row in expected}) > 1
+    assert generate(model, prompts, -1, 12, 5, nullcontext(), is_complete=lambda ids: ids[-1] == last) == expected

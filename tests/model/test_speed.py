@@ -55,7 +55,7 @@ def test_compilation_without_a_compiler_is_refused_or_left_out(monkeypatch: pyte
 def test_b_matrices_learn_faster_by_the_ratio() -> None:
     model, _ = lora_model(tiny_spec("llama"))
     spec = OptimizerSpec(
-        "adamw", 1e-3, lora_b_ratio=8.0, weight_decay=0.0, betas=(0.9, 0.99), warmup_ratio=0.0, final_ratio=1.0, clip_norm=1.0
+        "adamw", 1e-3, lora_b_ratio=8.0, weight_decay=0.0, betas=(0.9, 0.99), warmup_steps=0, final_ratio=1.0, clip_norm=1.0
     )
     optimizer = TextToSQLModule(model, spec, total_steps=10, seed=0).configure_optimizers()["optimizer"]
     rates = {id(parameter): group["initial_lr"] for group in optimizer.param_groups for parameter in group["params"]}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from t2s.errors import DataError
 from t2s.sql.lexer import tokens
-from t2s.sql.parse import skeleton, split_answer, tables, tags
+from t2s.sql.parse import answer_is_complete, skeleton, split_answer, tables, tags
 
 
 @pytest.mark.parametrize(
@@ -119,3 +119,30 @@ def test_splitting_an_answer_twice_changes_nothing_for_plain_sql(text: str) -> N
 @given(st.text(alphabet="'\"`[]-/*;(), \n\ufeffaé1"))
 def test_tokens_joined_give_the_text_back(text: str) -> None:
     assert "".join(token.text for token in tokens(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("answer", "complete"),
+    [
+        ("SELECT 1;", True),
+        ("SELECT ';", False),
+        ("SELECT ';';", True),
+        ("SELECT 1 -- ;", False),
+        ("SQL: with t as (select 1) select * from t ;", True),
+        ("Sure; here it is:", False),
+        ("Sure; here it is:\n```sql\nSELECT 1", False),
+        ("Sure; here it is:\n```sql\nSELECT 1;", True),
+        ("", False),
+    ],
+)
+def test_an_answer_is_complete_when_a_semicolon_has_ended_its_query(answer: str, complete: bool) -> None:
+    assert answer_is_complete(answer) == complete
+
+
+ANSWER_PARTS = st.sampled_from(["SELECT 1", "with ", ";", "'", "--", "\n", "```", "```sql\n", "SQL:", " ", "so", "/*", "*/"])
+
+
+@given(st.lists(ANSWER_PARTS, max_size=12).map("".join), st.lists(ANSWER_PARTS, max_size=6).map("".join))
+def test_nothing_that_follows_a_complete_answer_changes_its_sql(answer: str, more: str) -> None:
+    if answer_is_complete(answer):
+        assert split_answer(answer + more) == split_answer(answer)
