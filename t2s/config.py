@@ -147,6 +147,7 @@ class TrainerConfig:
     threads: int | None = limited(least=1)
     val_check_interval: float = limited(above=0, most=1)
     compile: str = limited(choices=("auto", "always", "never"))
+    self_check: bool = MISSING
 
 
 @dataclass

@@ -82,7 +82,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
     )  # fmt: skip
     return Learner(
         model=model,
-        module=TextToSQLModule(model, optimizer_spec(cfg.optimizer), _total_steps(cfg.trainer, loaders), cfg.seed),
+        module=TextToSQLModule(model, optimizer_spec(cfg.optimizer), _total_steps(cfg.trainer, loaders), cfg.seed, cfg.trainer.self_check),
         data=loaders,
         encoder=encoder,
         validation=fit["val"][0],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -32,6 +33,16 @@ class Tree:
     def layout(self) -> Tensor:
         """All lengths, the prefix's first: int64 [1 + N], on the CPU."""
         return torch.tensor([self.prefix_tokens, *self.branches])
+
+    @property
+    def bounds(self) -> list[int]:
+        """Where each branch starts, and where the last one ends."""
+        return list(accumulate(self.branches, initial=self.prefix_tokens))
+
+    @property
+    def logical_tokens(self) -> int:
+        """Tokens of all branches, each counted with the prefix."""
+        return self.prefix_tokens * len(self.branches) + sum(self.branches)
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,40 @@ class Pack:
     def physical_tokens(self) -> int:
         return self.ids_BT.numel()
 
+    @property
+    def examples(self) -> int:
+        return self.ids_BT.shape[0] if self.tree is None else len(self.tree.branches)
+
+    def part(self, first: int, stop: int) -> Pack:
+        """Examples `first` to `stop` alone, as a pack of the same form."""
+        if self.tree is None:
+            rows = slice(first, stop)
+            kept = {name: getattr(self, name)[rows] for name in _TENSORS}
+            return replace(self, **kept, logical_tokens=int(kept["real_BT"].sum()))
+        bounds = self.tree.bounds
+        columns = torch.cat([torch.arange(bounds[0]), torch.arange(bounds[first], bounds[stop])]).to(self.ids_BT.device)
+        tree = Tree(self.tree.prefix_tokens, self.tree.branches[first:stop])
+        return replace(self, **{name: getattr(self, name)[:, columns] for name in _TENSORS}, tree=tree, logical_tokens=tree.logical_tokens)
+
+    def as_rows(self) -> Pack:
+        """The same examples as padded rows."""
+        if self.tree is None:
+            return self
+        P, bounds = self.tree.prefix_tokens, self.tree.bounds
+        longest = P + max(self.tree.branches)
+        blank = {"ids_BT": 0, "positions_BT": 0, "real_BT": False, "targets_BT": IGNORED}
+        rows = {name: getattr(self, name).new_full((self.examples, longest), blank[name]) for name in _TENSORS}
+        for row, (start, stop) in enumerate(pairwise(bounds)):
+            for name, values in rows.items():
+                values[row, :P] = getattr(self, name)[0, :P]
+                values[row, P : P + stop - start] = getattr(self, name)[0, start:stop]
+        return replace(self, **rows, tree=None)
+
     def to(self, device: torch.device) -> Pack:
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ids_BT", "positions_BT", "real_BT", "targets_BT")}
-        return replace(self, **moved)
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS})
+
+
+_TENSORS = ("ids_BT", "positions_BT", "real_BT", "targets_BT")
 
 
 @dataclass(frozen=True)
@@ -116,13 +158,14 @@ def shared_pack(examples: Sequence[TokenizedExample]) -> Pack:
         # The first completion token is predicted by the suffix's last, the last by the one before it.
         targets += [*completion_labels(example)[len(prefix) + 1 :], IGNORED]
     ids_BT = torch.tensor([ids])
+    tree = Tree(len(prefix), tuple(example.tokens - len(prefix) for example in examples))
     return Pack(
         ids_BT=ids_BT,
         positions_BT=torch.tensor([positions]),
         real_BT=torch.ones_like(ids_BT, dtype=torch.bool),
         targets_BT=torch.tensor([targets]),
-        tree=Tree(len(prefix), tuple(example.tokens - len(prefix) for example in examples)),
-        logical_tokens=sum(example.tokens for example in examples),
+        tree=tree,
+        logical_tokens=tree.logical_tokens,
     )
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -70,6 +71,39 @@ def pack_loss(model: torch.nn.Module, pack: Pack) -> Tensor:
     return F.cross_entropy(logits_BSV.flatten(0, 1).float(), pack.targets_BT[:, wanted_T].flatten(), ignore_index=IGNORED, reduction="sum")
 
 
+# Of one loss to another, beyond rounding: in float32 sums differ by about 1e-6, in bfloat16 by a few tenths of a percent.
+LARGEST_DIFFERENCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+CHECKED_EXAMPLES = 3
+
+
+def check_shared_pack(model: torch.nn.Module, pack: Pack) -> None:
+    """Refuses a model for which a shared pack has another loss than padded rows: a mask that is dropped must never train.
+
+    Args:
+        model: As it will train.
+        pack: Its first examples are compared; padded packs pass.
+
+    Raises:
+        ConfigError: the losses differ by more than rounding.
+    """
+    if pack.tree is None:
+        return
+    few = pack.part(0, min(CHECKED_EXAMPLES, pack.examples))
+    was_training = model.training
+    model.eval()  # dropout would draw differently for the two
+    try:
+        with torch.no_grad(), uncompiled():
+            shared, rows = pack_loss(model, few).item(), pack_loss(model, few.as_rows()).item()
+    finally:
+        model.train(was_training)
+    most = max(LARGEST_DIFFERENCE[p.dtype] for p in model.parameters() if p.dtype in LARGEST_DIFFERENCE)
+    if not abs(shared - rows) <= most * abs(rows):
+        raise ConfigError(
+            f"a shared pack of this model has the loss {shared:.4f}, and the same examples as padded rows have {rows:.4f}: "
+            "it drops or changes the tree mask; train with data.packing=none"
+        )
+
+
 def learning_rate_factor(step: int, total_steps: int, warmup_steps: int, final_ratio: float) -> float:
     """Linear warm-up, then half a cosine to `final_ratio` (Loshchilov and Hutter 2017)."""
     if step < warmup_steps:
@@ -86,9 +120,10 @@ class TextToSQLModule(lightning.LightningModule):
         optimizer: AdamW's settings.
         total_steps: Optimizer steps of the whole training, for the schedule. May change before they are done.
         seed: With the step number, seeds dropout, so that a resumed run draws what an unbroken one would.
+        self_check: Compare the first shared pack with padded rows before anything is learnt from it.
     """
 
-    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, total_steps: int, seed: int) -> None:
+    def __init__(self, model: torch.nn.Module, optimizer: OptimizerSpec, total_steps: int, seed: int, self_check: bool) -> None:
         super().__init__()
         self.automatic_optimization = False  # the loss is normalised over the whole step, whatever its packs
         self.strict_loading = False  # checkpoints do not hold the base
@@ -96,6 +131,8 @@ class TextToSQLModule(lightning.LightningModule):
         self._optimizer = optimizer
         self.total_steps = total_steps
         self._seed = seed
+        self._to_check = self_check
+        self._most_tokens = sys.maxsize  # of a pack that memory is known to hold
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision as trained: use it for every forward pass."""
@@ -103,15 +140,16 @@ class TextToSQLModule(lightning.LightningModule):
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> None:
         started = time.perf_counter()
+        if self._to_check:
+            with self.autocast():
+                check_shared_pack(self.model, batch.packs[0])
+            self._to_check = False
         torch.manual_seed(self._seed * 1_000_003 + self.global_step)
         optimizer = self.optimizers()
         assert isinstance(optimizer, lightning.pytorch.core.optimizer.LightningOptimizer)
         total = torch.zeros((), device=self.device)
         for pack in batch.packs:
-            with self.autocast():
-                loss = pack_loss(self.model, pack)
-            self.manual_backward(loss / batch.supervised_tokens)
-            total += loss.detach()
+            total += self._learn(pack, batch.supervised_tokens)
         norm = torch.nn.utils.clip_grad_norm_(trainable(self.model).values(), self._optimizer.clip_norm or math.inf)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -129,6 +167,36 @@ class TextToSQLModule(lightning.LightningModule):
                 "train/memory_bytes": float(memory_bytes(self.device)),
             }
         )
+
+    def _learn(self, pack: Pack, supervised_tokens: int) -> Tensor:
+        """Adds a pack's share of the step's gradients; returns its loss. What does not fit into memory is learnt in halves.
+
+        Raises:
+            ConfigError: a single example does not fit.
+        """
+        if pack.physical_tokens <= self._most_tokens or pack.examples == 1:
+            try:
+                loss, gradients = self._gradients(pack, supervised_tokens)
+            except torch.OutOfMemoryError as error:
+                if pack.examples == 1:
+                    raise ConfigError(
+                        f"an example of {pack.physical_tokens} tokens does not fit into memory; set model.activation_checkpointing=true, "
+                        "choose a smaller model, or set data.max_tokens lower and data.too_long=drop"
+                    ) from error
+                self._most_tokens = pack.physical_tokens // 2
+            else:
+                for parameter, gradient in zip(trainable(self.model).values(), gradients, strict=True):
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+                return loss
+        torch.cuda.empty_cache()  # what the failed attempt left in odd sizes; nothing on a CPU
+        half = pack.examples // 2
+        return self._learn(pack.part(0, half), supervised_tokens) + self._learn(pack.part(half, pack.examples), supervised_tokens)
+
+    def _gradients(self, pack: Pack, supervised_tokens: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Loss and gradients, which are handed over whole: a backward pass may run out of memory half-way."""
+        with self.autocast():
+            loss = pack_loss(self.model, pack)
+        return loss.detach(), torch.autograd.grad(loss / supervised_tokens, [*trainable(self.model).values()])
 
     def validation_step(self, batch: StepBatch, batch_idx: int) -> None:
         with self.autocast(), uncompiled():

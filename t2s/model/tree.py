@@ -10,14 +10,17 @@ for bfloat16 on processors with matrix units; matrix products of torch do for ev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from t2s.model.kernel import TreeKernel
 
@@ -36,17 +39,66 @@ def attend_tree(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scali
         [1, H, T, D].
     """
     if query.device.type != "cpu":
-        mask = tree_mask(layout, query.device)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
+        attend = _attend_blocks if query.shape[2] > LONGEST_DENSE else _attend_dense
+        return attend(query, key, value, layout, scaling)
     out: Tensor = _tree_attention(query, key, value, layout, query.shape[-1] ** -0.5 if scaling is None else scaling)[0]
     return out
 
 
 def tree_mask(layout: Tensor, device: torch.device) -> Tensor:
     """What a tree's tokens attend to: bool [1, 1, T, T]."""
-    owner_T = torch.repeat_interleave(torch.arange(-1, len(layout) - 1), layout).to(device)
+    owner_T = _owners(layout, device)
     visible_TT = (owner_T[:, None] == owner_T[None, :]) | (owner_T == -1)[None, :]
     return visible_TT.tril()[None, None]
+
+
+def tree_block_mask(layout: Tensor, device: torch.device) -> BlockMask:
+    """The same for FlexAttention, which skips blocks that see nothing. Its length is rounded up to whole blocks.
+
+    Padding behind the last branch is a branch of its own: its rows count for nothing, and are no rows without a key.
+    """
+    padding = -int(layout.sum()) % BLOCK_TOKENS
+    owner_T = _owners(torch.cat([layout, layout.new_tensor([padding])]), device)
+
+    def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & ((owner_T[key] == -1) | (owner_T[key] == owner_T[query]))
+
+    T = len(owner_T)
+    return create_block_mask(visible, None, None, T, T, device=device, BLOCK_SIZE=BLOCK_TOKENS)
+
+
+def _owners(layout: Tensor, device: torch.device) -> Tensor:
+    """The branch of each token, -1 for the prefix: int64 [T]."""
+    return torch.repeat_interleave(torch.arange(-1, len(layout) - 1), layout).to(device)
+
+
+BLOCK_TOKENS = 128
+# On CUDA, shorter packs are quicker under a dense mask than FlexAttention's compiled code is to start.
+LONGEST_DENSE = 1024
+# All layers of a forward pass bring the same layout.
+_block_masks: WeakKeyDictionary[Tensor, BlockMask] = WeakKeyDictionary()
+
+
+def _attend_dense(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None) -> Tensor:
+    mask = tree_mask(layout, query.device)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
+
+
+def _attend_blocks(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None) -> Tensor:
+    mask = _block_masks.get(layout)
+    if mask is None:
+        mask = _block_masks[layout] = tree_block_mask(layout, query.device)
+    T = query.shape[2]
+    padded = [F.pad(x, (0, 0, 0, -T % BLOCK_TOKENS)) for x in (query, key, value)]
+    out: Any = _flex_attention(query.device.type)(*padded, block_mask=mask, scale=scaling, enable_gqa=True)
+    attended: Tensor = out[:, :, :T]
+    return attended
+
+
+@cache
+def _flex_attention(device_type: str) -> Callable[..., Any]:
+    # Without its compiled kernel FlexAttention makes all scores, which is for checking it on a CPU.
+    return torch.compile(flex_attention, dynamic=False) if device_type == "cuda" else flex_attention
 
 
 _kernel: TreeKernel | None = None

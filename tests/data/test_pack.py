@@ -111,6 +111,28 @@ def test_packs_fit_and_hold_every_example_once_with_its_next_tokens_as_targets(
     assert step.supervised_tokens == sum(len(e.completion) for e in batch)
 
 
+@given(st.lists(examples, min_size=1, max_size=8), st.sampled_from(PACKINGS), st.data())
+def test_a_part_of_a_pack_is_the_pack_of_its_part(batch: list[TokenizedExample], packing: str, data: st.DataObject) -> None:
+    same = [e for e in batch if e.prompt.prefix == batch[0].prompt.prefix]
+    first = data.draw(st.integers(0, len(same) - 1))
+    stop = data.draw(st.integers(first + 1, len(same)))
+    made = shared_pack if packing == "shared" else padded_pack
+    part, expected = made(same).part(first, stop), made(same[first:stop])
+    assert rows(part) == rows(expected)
+    assert (part.tree, part.examples, part.logical_tokens) == (expected.tree, stop - first, expected.logical_tokens)
+
+
+@given(st.lists(examples, min_size=1, max_size=8))
+def test_a_shared_pack_as_rows_is_the_padded_pack(batch: list[TokenizedExample]) -> None:
+    same = [e for e in batch if e.prompt.prefix == batch[0].prompt.prefix]
+    found, expected = shared_pack(same).as_rows(), padded_pack(same)
+    assert found.tree is None
+    assert found.logical_tokens == expected.logical_tokens
+    for name in ("ids_BT", "real_BT", "targets_BT"):
+        assert getattr(found, name).equal(getattr(expected, name))
+    assert found.positions_BT[found.real_BT].equal(expected.positions_BT[found.real_BT])
+
+
 @given(st.lists(examples, min_size=1, max_size=12))
 def test_with_room_enough_each_prefix_is_computed_once(batch: list[TokenizedExample]) -> None:
     packs = collate(batch, "shared", 1000).packs

@@ -12,9 +12,12 @@ from tiny_models import CPU, encode, lora_model, tiny_spec
 from torch import Tensor
 
 from t2s.data.pack import Pack, Tree, collate, padded_pack, shared_pack
+from t2s.errors import ConfigError
+from t2s.model import attention
+from t2s.model import tree as tree_module
 from t2s.model.lora import trainable
-from t2s.model.module import pack_loss
-from t2s.model.tree import attend_tree, tree_mask
+from t2s.model.module import check_shared_pack, pack_loss
+from t2s.model.tree import attend_tree, tree_block_mask, tree_mask
 
 
 def loss_and_gradients(model: torch.nn.Module, packs: Sequence[Pack]) -> tuple[float, Tensor]:
@@ -90,11 +93,14 @@ def test_a_branch_sees_the_prefix() -> None:
     assert abs(pack_loss(model, blind).item() / pack_loss(model, pack).item() - 1) > 1e-3
 
 
-@pytest.mark.parametrize(
+TREES = pytest.mark.parametrize(
     "tree",
     [Tree(7, (3,)), Tree(1, (1, 1, 1)), Tree(40, (5, 17, 2, 9, 30, 1)), Tree(64, tuple(range(1, 20))), Tree(300, (150, 5, 260))],
     ids=str,
 )
+
+
+@TREES
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (9, 3), (8, 1)])
 def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: int, kv_heads: int) -> None:
     torch.manual_seed(0)
@@ -115,3 +121,50 @@ def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: i
         results.append((out.detach(), *torch.autograd.grad(out, (q, k, v), upstream)))
     for ours, dense in zip(*results, strict=True):
         assert relative(ours, dense) < 1e-5
+
+
+@TREES
+def test_the_block_mask_for_cuda_shows_what_the_dense_mask_shows(tree: Tree) -> None:
+    blocks = tree_block_mask(tree.layout, CPU)
+    T = tree.prefix_tokens + sum(tree.branches)
+    padded = blocks.seq_lengths[0]
+    assert padded % 128 == 0
+    assert 0 <= padded - T < 128
+    query, key = torch.arange(padded)[:, None], torch.arange(padded)[None, :]
+    zero = torch.tensor(0)
+    exact_TT = blocks.mask_mod(zero, zero, query, key)
+    assert exact_TT[:T, :T].equal(tree_mask(tree.layout, CPU)[0, 0])
+    assert exact_TT.any(-1).all(), "a row that sees nothing is not a number"
+    skipped = blocks.to_dense()[0, 0].repeat_interleave(128, 0).repeat_interleave(128, 1) == 0
+    assert not (skipped & exact_TT).any(), "a block that is skipped hides nothing visible"
+
+
+@TREES
+def test_attention_by_blocks_equals_attention_under_a_dense_mask(tree: Tree) -> None:
+    torch.manual_seed(0)
+    tokens = tree.prefix_tokens + sum(tree.branches)
+    q, k, v = (torch.randn(1, heads, tokens, 16) for heads in (6, 2, 2))
+    blocks, dense = (attend(q, k, v, tree.layout, None) for attend in (tree_module._attend_blocks, tree_module._attend_dense))
+    assert relative(blocks, dense) < 1e-5
+
+
+def test_a_model_that_keeps_the_tree_passes_the_check_and_returns_to_training() -> None:
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    model.train()
+    check_shared_pack(model, shared_pack(encode(tokenizer)))
+    check_shared_pack(model, padded_pack(encode(tokenizer)))
+    assert model.training
+
+
+@pytest.mark.parametrize("drop", ["everything before is seen", "the prefix is not seen"])
+def test_a_model_that_drops_the_tree_is_refused_before_it_learns(monkeypatch: pytest.MonkeyPatch, drop: str) -> None:
+    def wrong(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scaling: float | None) -> Tensor:
+        mask = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool).tril()
+        if drop == "the prefix is not seen":
+            mask &= tree_mask(torch.tensor([0, *layout]), CPU)[0, 0]
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling, enable_gqa=True)
+
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    monkeypatch.setattr(attention, "attend_tree", wrong)
+    with pytest.raises(ConfigError, match="drops or changes the tree mask"):
+        check_shared_pack(model, shared_pack(encode(tokenizer)))
