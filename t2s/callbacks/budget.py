@@ -64,9 +64,9 @@ class TimeBudget(Callback):
 
     def _decide(self, trainer: lightning.Trainer, module: TextToSQLModule) -> None:
         step_s = sum(self._step_s[SKIPPED_STEPS:]) / MEASURED_STEPS
-        more = steps_in_time(
-            self._budget_s - self._elapsed_s, step_s, self._validation_s or 0.0, trainer.global_step, int(trainer.val_check_batch)
-        )
+        every = trainer.val_check_batch
+        assert every is not None, "training has begun"
+        more = steps_in_time(self._budget_s - self._elapsed_s, step_s, self._validation_s or 0.0, trainer.global_step, every)
         planned = module.total_steps
         module.total_steps = self._decided = min(planned, trainer.global_step + more)
         if self._decided < planned:
@@ -82,7 +82,7 @@ class TimeBudget(Callback):
         self._decided, self._before_s, self._validation_s = (state_dict[key] for key in ("decided", "elapsed_s", "validation_s"))
 
 
-def steps_in_time(left_s: float, step_s: float, validation_s: float, done: int, validation_every: int) -> int:
+def steps_in_time(left_s: float, step_s: float, validation_s: float, done: int, validation_every: float) -> int:
     """How many more optimizer steps fit.
 
     Args:
@@ -90,7 +90,7 @@ def steps_in_time(left_s: float, step_s: float, validation_s: float, done: int, 
         step_s: Seconds a step takes.
         validation_s: Seconds a validation takes.
         done: Steps done.
-        validation_every: Steps between two validations.
+        validation_every: Steps between two validations; infinite for none.
 
     Example:
         100 s left, 2 s a step, 10 s a validation, 5 done, validated at 25, 50, …: 40 more, validated at 25 and at the end, 45.

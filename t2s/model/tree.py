@@ -98,7 +98,8 @@ def _attend_blocks(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, sc
 @cache
 def _flex_attention(device_type: str) -> Callable[..., Any]:
     # Without its compiled kernel FlexAttention makes all scores, which is for checking it on a CPU.
-    return torch.compile(flex_attention, dynamic=False) if device_type == "cuda" else flex_attention
+    attend: Callable[..., Any] = flex_attention
+    return torch.compile(attend, dynamic=False) if device_type == "cuda" else attend
 
 
 _kernel: TreeKernel | None = None
