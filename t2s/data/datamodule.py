@@ -24,14 +24,26 @@ class StepLoader:
         packing: `shared` or `none`.
         max_tokens: Most tokens in one forward pass.
         seed: Shuffles; None keeps the given order.
+        rank: Which of several processes this is: each is dealt its share of every step.
+        ranks: How many there are.
     """
 
-    def __init__(self, examples: Sequence[TokenizedExample], batch_size: int, packing: str, max_tokens: int, seed: int | None) -> None:
+    def __init__(
+        self,
+        examples: Sequence[TokenizedExample],
+        batch_size: int,
+        packing: str,
+        max_tokens: int,
+        seed: int | None,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
         self._examples = examples
         self._batch_size = batch_size
         self._packing = packing
         self._max_tokens = max_tokens
         self._seed = seed
+        self._rank, self._ranks = rank, ranks
         self.epoch = -1
         self._position = 0
         self._resumed = False
@@ -48,7 +60,8 @@ class StepLoader:
         # The position moves before the batch is dealt: a checkpoint taken after its use counts it as done.
         while self._position < len(steps):
             self._position += 1
-            yield collate([self._examples[i] for i in steps[self._position - 1]], self._packing, self._max_tokens)
+            step = [self._examples[i] for i in steps[self._position - 1]]
+            yield collate(step, self._packing, self._max_tokens, self._rank, self._ranks)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self._position}

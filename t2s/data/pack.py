@@ -111,12 +111,12 @@ _TENSORS = ("ids_BT", "positions_BT", "real_BT", "targets_BT")
 
 @dataclass(frozen=True)
 class StepBatch:
-    """All packs of one optimizer step. The loss is divided by `supervised_tokens` of the whole step.
+    """All packs of one optimizer step, or one process's share of them.
 
     Attributes:
         packs: One forward and backward pass each.
-        supervised_tokens: Over all packs.
-        examples: Number of examples in all packs.
+        supervised_tokens: Of the whole step, in all processes: what the loss is divided by.
+        examples: Number of examples in these packs.
     """
 
     packs: tuple[Pack, ...]
@@ -184,23 +184,29 @@ def padded_pack(examples: Sequence[TokenizedExample]) -> Pack:
     return Pack(ids, positions, real, targets, None, logical_tokens=sum(example.tokens for example in examples))
 
 
-def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int) -> StepBatch:
+def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int, rank: int = 0, ranks: int = 1) -> StepBatch:
     """Lays out one optimizer step's examples in packs of at most `max_tokens` tokens.
+
+    Several processes share a step: each lays out its part, and knows the supervised tokens of the whole.
 
     Args:
         examples: Tokenised examples of one step.
         packing: `shared` or `none`.
         max_tokens: Most tokens in a forward pass; an example longer than that cannot be trained on.
+        rank: Which process this is.
+        ranks: How many there are.
 
     Raises:
         PromptTooLongError: one example alone exceeds `max_tokens`.
         DataError: no token is supervised.
     """
-    packs = tuple(shared_pack(group) if packing == "shared" else padded_pack(group) for group in _groups(examples, packing, max_tokens))
-    supervised = sum(pack.supervised_tokens for pack in packs)
-    if not supervised:
+    # Neighbours of one length share fairly; whoever is last may get one example less, or none.
+    own = sorted(examples, key=lambda example: example.tokens)[rank::ranks] if ranks > 1 else examples
+    packs = tuple(shared_pack(group) if packing == "shared" else padded_pack(group) for group in _groups(own, packing, max_tokens))
+    supervised = sum(len(example.completion) for example in examples)
+    if not supervised or not all(example.completion for example in examples):
         raise DataError("no token of this batch is supervised, so there is nothing to learn; look at the data report's decoded mask")
-    return StepBatch(packs, supervised, len(examples))
+    return StepBatch(packs, supervised, len(own))
 
 
 def _groups(examples: Sequence[TokenizedExample], packing: str, max_tokens: int) -> list[list[TokenizedExample]]:
