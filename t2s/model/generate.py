@@ -13,6 +13,7 @@ from transformers import DynamicCache, PretrainedConfig
 
 from t2s.data.prompt import TokenizedPrompt
 from t2s.model.attention import Prefix
+from t2s.model.lora import merged
 from t2s.model.speed import uncompiled
 
 
@@ -52,7 +53,7 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        with autocast, uncompiled():
+        with autocast, uncompiled(), merged(model):
             for ids, members in by_prefix.items():
                 prefix = _prefill(model, ids)
                 members.sort(key=lambda i: len(prompts[i].suffix))

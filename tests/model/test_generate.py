@@ -7,10 +7,12 @@ from contextlib import nullcontext
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora import LoraLayer
 from tiny_models import encode, lora_model, tiny_spec
 
 from t2s.data.prompt import TokenizedPrompt
 from t2s.model.generate import generate
+from t2s.model.lora import merged
 
 
 def plain(model: PeftModel, prompt: TokenizedPrompt, end: int, most: int) -> list[int]:
@@ -62,3 +64,26 @@ def test_a_complete_answer_ends_its_row_and_no_other() -> None:
     expected = [row[: row.index(last) + 1] if last in row else row for row in free]
     assert len({len(row) for row in expected}) > 1
     assert generate(model, prompts, -1, 12, 5, nullcontext(), is_complete=lambda ids: ids[-1] == last) == expected
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_merged_layers_compute_what_base_and_adapter_compute_and_leave_no_trace(quantization: str) -> None:
+    model, tokenizer = lora_model(tiny_spec("qwen2", quantization, decode_once="always"))
+    model.float().eval()  # as on a processor without bfloat16
+    prompt = encode(tokenizer)[0].prompt
+    ids = torch.tensor([[*prompt.prefix, *prompt.suffix]])
+    layer = next(m for m in model.modules() if isinstance(m, LoraLayer))
+    calls: list[object] = []
+    handle = layer.lora_B["default"].register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        apart = model(ids).logits
+        assert len(calls) == 1
+        with merged(model):
+            together = model(ids).logits
+            assert len(calls) == 1, "the adapter is in the weight"
+        again = model(ids).logits
+    handle.remove()
+    assert float((together - apart).norm() / apart.norm()) < 1e-5
+    assert again.equal(apart)
+    with torch.autocast("cpu", dtype=torch.bfloat16), merged(model):
+        assert "forward" not in vars(layer), "bfloat16 would round the adapter away"
