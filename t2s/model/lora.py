@@ -102,7 +102,7 @@ def merged(model: torch.nn.Module) -> Iterator[None]:
     For generation: the weights of the adapter must not change meanwhile. Costs a copy of the adapted weights. In bfloat16 the sum
     would round the adapter away.
     """
-    layers = [m for m in model.modules() if isinstance(m, LoraLayer) and isinstance(m, torch.nn.Module) and _mergeable(m)]
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, LoraLayer) and _mergeable(m)]
     for layer in layers:
         [adapter] = layer.active_adapters
         a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
