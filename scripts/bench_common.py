@@ -119,9 +119,7 @@ def build_workload(cfg: DictConfig, split: str, count: int, prefix_tokens: int |
     random.Random(seed).shuffle(pairs)
     chosen = [pairs[i % len(pairs)] for i in range(count)]
     encoded = [encoder.encode(Example(pair.question, pair.sql, name)) for pair in chosen]
-    return Workload(
-        list(encoded[0].prompt.prefix), [(list(e.prompt.suffix), list(e.completion)) for e in encoded], encoder.end_token_id
-    )
+    return Workload(list(encoded[0].prompt.prefix), [(list(e.prompt.suffix), list(e.completion)) for e in encoded], encoder.end_token_id)
 
 
 def fit_schema(tables: Sequence[str], count_tokens: Any, target: int) -> list[str]:

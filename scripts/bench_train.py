@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,9 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=2, help="steps before that, not counted")
     parser.add_argument("--questions-per-schema", type=int, nargs="+", help="a curve over the number of examples per step")
     parser.add_argument("--prefix-tokens", type=int, nargs="+", help="a curve over the prefix's length, by showing fewer or more tables")
-    parser.add_argument("--row-examples", type=int, help="most examples a step of variants with rows, whose cost is one row's times their number")
+    parser.add_argument(
+        "--row-examples", type=int, help="most examples a step of variants with rows, whose cost is one row's times their number"
+    )
     arguments = parser.parse_args()
     if arguments.job:
         work_off(arguments.job)
@@ -71,19 +73,13 @@ def main() -> None:
     if arguments.warmup < 1:
         parser.error("--warmup 0 would count the first step, in which layers are compiled; give at least 1")
     figures = bench(arguments)
-    write_figures(figures, arguments.json)
     if arguments.plot:
         plot(arguments.plot, figures)
 
 
 def bench(arguments: argparse.Namespace) -> dict[str, Any]:
-    points = [
-        bench_point(arguments, questions, prefix)
-        for questions, prefix in itertools.product(
-            arguments.questions_per_schema or [arguments.examples_per_step], arguments.prefix_tokens or [None]
-        )
-    ]
-    return {
+    """All points of the curve; the JSON file is written anew after each, for a long curve may be cut short."""
+    figures = {
         "model": arguments.model,
         "quantization": arguments.quantization,
         "seed": arguments.seed,
@@ -93,12 +89,27 @@ def bench(arguments: argparse.Namespace) -> dict[str, Any]:
         "micro_batch": arguments.micro_batch,
         "threads": arguments.threads,
         "machine": machine(),
-        "points": points,
+        "points": [],
     }
+    known: dict[str, dict[str, Any]] = {}
+    for questions in arguments.questions_per_schema or [arguments.examples_per_step]:
+        for prefix in arguments.prefix_tokens or [None]:
+            figures["points"].append(bench_point(arguments, questions, prefix, known))
+            write_figures(figures, arguments.json)
+    return figures
 
 
-def bench_point(arguments: argparse.Namespace, questions: int, prefix_tokens: int | None) -> dict[str, Any]:
-    """All variants on `questions` examples a step behind a prefix of about `prefix_tokens`."""
+def bench_point(
+    arguments: argparse.Namespace, questions: int, prefix_tokens: int | None, known: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """All variants on `questions` examples a step behind a prefix of about `prefix_tokens`.
+
+    Args:
+        arguments: Of the command line.
+        questions: Examples a step.
+        prefix_tokens: None for the schema as it is.
+        known: Measurements by job; one that an earlier point of the curve made is not made again.
+    """
     from t2s.config import compose
 
     settings = overrides(arguments)
@@ -106,19 +117,22 @@ def bench_point(arguments: argparse.Namespace, questions: int, prefix_tokens: in
     workload = build_workload(compose("train", settings), "train", steps * questions, prefix_tokens, arguments.seed)
     found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in arguments.variants}
     for number, variant in itertools.product(range(arguments.rounds), arguments.variants):
-        print(f"{questions} examples a step, {len(workload.prefix)} prefix tokens, round {number + 1}: {variant}", file=sys.stderr)
         examples = questions if variant == "shared" else min(questions, arguments.row_examples or questions)
         job = {
             "variant": variant,
             "overrides": settings,
-            "workload": asdict(workload),
+            "workload": asdict(replace(workload, own=workload.own[: steps * examples])),
             "examples_per_step": examples,
             "micro_batch": min(arguments.micro_batch, examples),
             "warmup": arguments.warmup,
             "steps": arguments.steps,
             "seed": arguments.seed,
         }
-        found[variant].append(measure_apart(__file__, job, arguments.threads))
+        key = json.dumps([number, job])
+        if key not in known:
+            print(f"{examples} examples a step, {len(workload.prefix)} prefix tokens, round {number + 1}: {variant}", file=sys.stderr)
+            known[key] = measure_apart(__file__, job, arguments.threads)
+        found[variant].append(known[key])
     point = summarize(found, questions, workload)
     show(point)
     return point
@@ -185,7 +199,16 @@ def show(point: dict[str, Any]) -> None:
         f"\n{point['questions']} questions a step, prefix {point['prefix_tokens']} tokens, {point['own_tokens']:.1f} of their own: "
         f"ideal ratio {point['ideal_ratio']:.2f}\n"
     )
-    head = ("variant", "examples/s", "tokens/s, physical", "tokens/s, logical", "CPU s/example", "peak GiB", "loss, first to last", "gradient norm")
+    head = (
+        "variant",
+        "examples/s",
+        "tokens/s, physical",
+        "tokens/s, logical",
+        "CPU s/example",
+        "peak GiB",
+        "loss, first to last",
+        "gradient norm",
+    )
     rows = []
     for name, figures in point["variants"].items():
         if "unavailable" in figures:
@@ -222,9 +245,7 @@ def plot(file: Path, figures: dict[str, Any]) -> None:
         return
     by_prefix = len({point["questions"] for point in points}) == 1
     x, key = ("prefix tokens", "prefix_tokens") if by_prefix else ("questions that share a schema", "questions")
-    curves = {
-        name.replace("_times_", " / "): [(p[key], p["ratios"][name]["ratio"]) for p in points] for name in points[0]["ratios"]
-    }
+    curves = {name.replace("_times_", " / "): [(p[key], p["ratios"][name]["ratio"]) for p in points] for name in points[0]["ratios"]}
     curves["ideal, by tokens"] = [(p[key], p["ideal_ratio"]) for p in points]
     plot_curves(file, "Training: examples per second, as a multiple", x, "times", curves)
 
@@ -401,11 +422,11 @@ def checkpoint(job: dict[str, Any], scratch: Path) -> tuple[Path | str, Any, Any
 
 
 def fit_trl(job: dict[str, Any], model: Any) -> dict[str, Any]:
+    from bench_common import load_tokenizer
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from bench_common import load_tokenizer
     from t2s.config import compose
     from t2s.model.load import best_device, compute_dtype
     from t2s.model.module import memory_bytes
@@ -415,11 +436,9 @@ def fit_trl(job: dict[str, Any], model: Any) -> dict[str, Any]:
     adapter_sum = fill_adapter(model, job["seed"])
     examples = tokenized(job["workload"])
     total_steps = job["warmup"] + job["steps"]
-    # With single steps the packs need not fill whole steps: all examples go, or TRL would drop the rest.
-    used = examples[: total_steps * job["examples_per_step"]]
-    rows = [{"input_ids": [*e.prompt.prefix, *e.prompt.suffix, *e.completion], "completion_mask": mask(e)} for e in used]
+    rows = [{"input_ids": [*e.prompt.prefix, *e.prompt.suffix, *e.completion], "completion_mask": mask(e)} for e in examples]
     packing, micro_batch = job["variant"] == "trl_packed", job["micro_batch"]
-    longest = max(example.tokens for example in used)
+    longest = max(example.tokens for example in examples)
     steps = Steps(job["warmup"])
 
     class Watch(TrainerCallback):
