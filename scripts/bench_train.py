@@ -291,9 +291,10 @@ def work_off(file: Path) -> None:
         from t2s.runtime import keep_freed_memory
 
         keep_freed_memory()  # as t2s.train does, before torch is imported
-    from t2s.runtime import quiet_libraries
+    if job["variant"] != "unsloth":  # which wants to be imported before transformers
+        from t2s.runtime import quiet_libraries
 
-    quiet_libraries()
+        quiet_libraries()
     train = {"padded": train_t2s, "shared": train_t2s, "unsloth": train_unsloth}.get(job["variant"], train_trl)
     Path(job["answer"]).write_text(json.dumps(train(job)), encoding="utf-8")
 

@@ -85,6 +85,7 @@ def test_without_trl_the_training_benchmark_says_how_to_get_it(pond: Pond, tmp_p
     assert "pip install" in figures["points"][0]["variants"]["trl"]["unavailable"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TRL, reason="TRL is not installed: pip install -e '.[bench]'")
 def test_rows_that_trl_joins_do_not_see_each_other(pond: Pond, tmp_path: Path) -> None:
     """Of examples that are all alike each step has the same loss, however they are packed, unless one sees another."""
@@ -96,6 +97,7 @@ def test_rows_that_trl_joins_do_not_see_each_other(pond: Pond, tmp_path: Path) -
     assert point["variants"]["trl_packed"]["losses"] == pytest.approx(point["variants"]["trl"]["losses"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_curve_measures_what_has_rows_once(pond: Pond, tmp_path: Path) -> None:
     options = ("--variants", "padded", "shared", "--steps", "1", "--warmup", "1", "--row-examples", "2", "--questions-per-schema", "2", "4")
     figures = bench("bench_train", pond, tmp_path / "figures.json", *options, "--plot", str(tmp_path / "curve.png"))
