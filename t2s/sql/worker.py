@@ -2,8 +2,8 @@
 
 `t2s.sql.process` starts this file by its path in an isolated interpreter, so it starts in milliseconds and imports
 the standard library alone. A message is a length and marshalled plain values: the parent must not unpickle what
-comes out of a process that may have been taken over. The answer to a statement is any number of lists of rows,
-sent while SQLite is at work on the next ones, and a closing `Reply`.
+comes out of a process that may have been taken over. A message from the parent is a list of statements. The answer
+to each is any number of lists of rows, sent while SQLite is at work on the next ones, and a closing `Reply`.
 """
 
 import _thread
@@ -358,17 +358,22 @@ def _serve(timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: in
     worker = Worker(timeout_s, max_rows, max_bytes, max_memory_bytes)
     requests, replies, alarm = sys.stdin.buffer, sys.stdout.buffer, _alarm()
     _cap_process(max_memory_bytes)
-    reply: object = "ready"
+    _answer(replies, "ready")
     while True:
-        write_message(replies, reply)
-        replies.flush()
         alarm(0.0)
         try:
-            (sql, uri, stamp), _ = read_message(requests, sys.maxsize)
+            statements, _ = read_message(requests, sys.maxsize)
         except EOFError:
             return
-        alarm(timeout_s + _ORPHAN_GRACE_S)
-        reply = worker.run(sql, uri, stamp, lambda rows: write_message(replies, rows))
+        for sql, uri, stamp in statements:
+            alarm(timeout_s + _ORPHAN_GRACE_S)
+            # Each reply leaves at once: should the next statement hang or kill this process, those before it keep their answers.
+            _answer(replies, worker.run(sql, uri, stamp, lambda rows: write_message(replies, rows)))
+
+
+def _answer(stream: IO[bytes], reply: object) -> None:
+    write_message(stream, reply)
+    stream.flush()
 
 
 if __name__ == "__main__":
