@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import marshal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +14,7 @@ from t2s.errors import DataError
 from t2s.metrics.assessment import Assessment, Case, Hardness, Head
 from t2s.metrics.cache import AnswerCache, key
 from t2s.runtime import sha256
-from t2s.sql.compare import Columns, as_spider_runs, is_ordered, same_result, spider_orders
+from t2s.sql.compare import Columns, as_run, same_answer
 from t2s.sql.diagnose import Diagnosis, diagnose
 from t2s.sql.execute import Outcome, OutcomeKind, Sandbox
 from t2s.sql.hardness import hardness
@@ -41,6 +43,18 @@ class Judgement(NamedTuple):
     strict: bool
     gold_head: tuple[Any, ...]
     predicted_head: tuple[Any, ...] | None
+
+
+_Judged = tuple[Case, Judgement]
+
+
+class _Answers(NamedTuple):
+    """What gold and prediction give, as written and as `spider` runs them."""
+
+    gold: Outcome
+    spider_gold: Outcome
+    predicted: Outcome
+    spider_predicted: Outcome
 
 
 @dataclass(frozen=True)
@@ -75,9 +89,8 @@ class Assessor:
             DatabaseError: a database is missing or cannot be read.
         """
         found: list[Assessment] = []
-        for batch, judgements in self._judged(cases):
-            reasons = self._reasons(batch, judgements)
-            found += [_assessment(case, judgements[case], reasons[case]) for case in batch]
+        for judged in self._judged(cases):
+            found += map(_assessment, judged, self._reasons(judged))
             progress(len(found))
         return found
 
@@ -88,65 +101,70 @@ class Assessor:
             DataError: names every gold query that does not run.
             DatabaseError: a database is missing or cannot be read.
         """
-        return [judgements[case] for batch, judgements in self._judged(cases) for case in batch]
+        return [judgement for judged in self._judged(cases) for _, judgement in judged]
 
-    def _judged(self, cases: Iterable[Case]) -> Iterator[tuple[list[Case], dict[Case, Judgement]]]:
+    def _judged(self, cases: Iterable[Case]) -> Iterator[list[_Judged]]:
         """Batch by batch; a gold query that does not run leaves its case out, and is told of when all have been run."""
         problems: list[str] = []
         for batch in _batches(cases):
-            keys = {case: self._key("verdict", case.file, case.gold, case.predicted) for case in batch}
-            known = {k: Judgement(*answer) for k in dict.fromkeys(keys.values()) if (answer := self.cache.get(k)) is not None}
-            new = {keys[case]: case for case in batch if keys[case] not in known}
-            outcomes = self._outcomes(list(new.values()))
-            made = {k: judgement for k, case in new.items() if (judgement := self._verdict(case, outcomes, problems))}
-            self.cache.put({k: tuple(made[k]) for k in made if made[k].execution not in _OF_THE_MOMENT})
-            known |= made
-            yield [case for case in batch if keys[case] in known], {case: known[k] for case, k in keys.items() if k in known}
+            keys = [self._key("verdict", case.file, case.gold, case.predicted) for case in batch]
+            known = {k: Judgement(*answer) for k, answer in self.cache.get(dict.fromkeys(keys)).items()}
+            new = {k: case for k, case in zip(keys, batch, strict=True) if k not in known}
+            kept: dict[str, Any] = {}
+            for k, answers in zip(new, self._answers(list(new.values())), strict=True):
+                judgement = self._verdict(new[k], answers, problems)
+                if judgement is not None:
+                    known[k] = judgement
+                    if not any(outcome.kind in _OF_THE_MOMENT for outcome in answers):
+                        kept[k] = tuple(judgement)
+            self.cache.put(kept)
+            yield [(case, known[k]) for case, k in zip(batch, keys, strict=True) if k in known]
         if problems:
             raise DataError.from_problems(problems, hint="correct these gold queries, or raise the sandbox's limits where they are too low")
 
-    def _outcomes(self, cases: list[Case]) -> dict[_Statement, Outcome]:
-        """What each statement of these cases gives, gold results from the cache where it has them."""
-        golds = dict.fromkeys((case.file, sql) for case in cases for sql in (case.gold, as_spider_runs(case.gold)))
-        keys = {statement: self._key("rows", *statement) for statement in golds}
-        found = {s: Outcome("ok", answer[0], answer[1], "", 0.0) for s, k in keys.items() if (answer := self.cache.get(k)) is not None}
-        wanted = [*golds, *((case.file, sql) for case in cases for sql in (case.predicted, as_spider_runs(case.predicted)))]
-        missing = [statement for statement in dict.fromkeys(wanted) if statement not in found]
-        found |= zip(missing, self.sandbox.execute_many((sql, file) for file, sql in missing), strict=True)
+    def _answers(self, cases: list[Case]) -> Iterator[_Answers]:
+        """What the statements of each case give, as they come: each is run once, and a gold's result taken from the cache."""
+        asked = [_statements(case) for case in cases]
+        keys = {gold: self._key("rows", *gold) for four in asked for gold in four[:2]}
+        rows = self.cache.get(keys.values())
+        found = {gold: Outcome("ok", *rows[k], "", 0.0) for gold, k in keys.items() if k in rows}
+        missing = [statement for statement in dict.fromkeys(itertools.chain.from_iterable(asked)) if statement not in found]
+        # While the last of these are under way, what came is compared.
+        arriving = zip(missing, self.sandbox.execute_many((sql, file) for file, sql in missing), strict=True)
+        for four in asked:
+            while not all(statement in found for statement in four):
+                found.update([next(arriving)])
+            yield _Answers(*(found[statement] for statement in four))
         self.cache.put({keys[s]: (found[s].columns, found[s].rows) for s in missing if s in keys and found[s].kind == "ok"})
-        return found
 
-    def _verdict(self, case: Case, outcomes: Mapping[_Statement, Outcome], problems: list[str]) -> Judgement | None:
-        gold, predicted = outcomes[case.file, case.gold], outcomes[case.file, case.predicted]
+    def _verdict(self, case: Case, answers: _Answers, problems: list[str]) -> Judgement | None:
+        gold, spider_gold, predicted, spider_predicted = answers
         if gold.kind != "ok":
             problems.append(f"question {case.index} on {case.database}: gold SQL does not run ({gold.kind}: {gold.detail}): {case.gold}")
             return None
         ok = predicted.kind == "ok"
+        spider_ok = spider_gold.kind == "ok" and spider_predicted.kind == "ok"
         return Judgement(
             execution=predicted.kind,
             detail=predicted.detail or _difference(gold, predicted),
-            spider=self._spider(case, outcomes),
-            bird=ok and same_result(gold.rows, predicted.rows, "bird", False),
-            strict=ok and same_result(gold.rows, predicted.rows, "strict", is_ordered(case.gold), self.columns),
+            spider=spider_ok and same_answer(case.gold, spider_gold.rows, spider_predicted.rows, "spider"),
+            bird=ok and same_answer(case.gold, gold.rows, predicted.rows, "bird"),
+            strict=ok and same_answer(case.gold, gold.rows, predicted.rows, "strict", self.columns),
             gold_head=_head(gold),
             predicted_head=_head(predicted) if ok else None,
         )
 
-    def _reasons(self, batch: list[Case], judgements: Mapping[Case, Judgement]) -> dict[Case, _Reason]:
-        keys = {case: self._key("reason", case.file, case.gold, case.predicted) for case in batch}
-        known = {case: answer for case, k in keys.items() if (answer := self.cache.get(k)) is not None}
-        made = {case: self._reason(case, judgements[case]) for case in batch if case not in known}
-        self.cache.put({keys[case]: reason for case, reason in made.items()})
-        return known | made
+    def _reasons(self, judged: list[_Judged]) -> list[_Reason]:
+        keys = [self._key("reason", case.file, case.gold, case.predicted) for case, _ in judged]
+        known = self.cache.get(dict.fromkeys(keys))
+        made = {k: self._reason(*one) for k, one in zip(keys, judged, strict=True) if k not in known}
+        self.cache.put(made)
+        known |= made
+        return [known[k] for k in keys]
 
     def _reason(self, case: Case, judgement: Judgement) -> _Reason:
         why = () if judgement.strict else self._why(case)
         return _hardness(case.gold), tuple(dict.fromkeys(one.kind for one in why)), next((one.detail for one in why if one.detail), "")
-
-    def _spider(self, case: Case, outcomes: Mapping[_Statement, Outcome]) -> bool:
-        gold, predicted = (outcomes[case.file, as_spider_runs(sql)] for sql in (case.gold, case.predicted))
-        both_ran = gold.kind == "ok" and predicted.kind == "ok"
-        return both_ran and same_result(gold.rows, predicted.rows, "spider", spider_orders(as_spider_runs(case.gold)))
 
     def _why(self, case: Case) -> tuple[Diagnosis, ...]:
         if case.file not in self._nearest:
@@ -162,6 +180,10 @@ class Assessor:
         if file not in self._hashes:
             self._hashes[file] = sha256(file)
         return key(VERSION, kind, self.limits, self.columns, self._hashes[file], *statements)
+
+
+def _statements(case: Case) -> tuple[_Statement, ...]:
+    return tuple((case.file, as_run(sql, comparison)) for sql in (case.gold, case.predicted) for comparison in ("strict", "spider"))
 
 
 def _hardness(gold: str) -> Hardness:
@@ -186,7 +208,9 @@ def _difference(gold: Outcome, predicted: Outcome) -> str:
 
 
 def _head(outcome: Outcome) -> tuple[Any, ...]:
-    rows = tuple(tuple(_short(cell) for cell in row) for row in outcome.rows[:HEAD_ROWS])
+    rows = outcome.rows[:HEAD_ROWS]
+    if len(marshal.dumps(rows)) > HEAD_CHARS:  # a quick look: what takes fewer bytes holds no longer text
+        rows = tuple(tuple(_short(cell) for cell in row) for row in rows)
     return outcome.columns, rows, len(outcome.rows)
 
 
@@ -194,7 +218,8 @@ def _short(cell: Any) -> Any:
     return cell[:HEAD_CHARS] if isinstance(cell, str | bytes) else cell
 
 
-def _assessment(case: Case, judgement: Judgement, reason: _Reason) -> Assessment:
+def _assessment(judged: _Judged, reason: _Reason) -> Assessment:
+    case, judgement = judged
     hard, diagnosis, in_words = reason
     execution, detail, spider, bird, strict, gold, predicted = judgement
     if execution == "ok":
