@@ -255,7 +255,7 @@ def _chunks(cases: Iterable[tuple[str, Path]], workers: int) -> Iterator[list[tu
     """Small chunks first, so that a few slow statements spread over all workers; larger ones later."""
     remaining = iter(cases)
     for number in itertools.count():
-        chunk = list(itertools.islice(remaining, min(1 + number // workers, _MAX_CHUNK)))
+        chunk = list(itertools.islice(remaining, min(2 ** (number // workers), _MAX_CHUNK)))
         if not chunk:
             return
         yield chunk
