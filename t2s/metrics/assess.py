@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import marshal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,7 +30,7 @@ MOST_TEXTS = 5000  # of a column, among which the value somebody meant is looked
 # Outcomes that a busy machine may bring about: never kept.
 _OF_THE_MOMENT = ("timeout", "crashed")
 
-_Statement = tuple[Path, str]
+_Statement = tuple[str, str]  # the database's file and the SQL
 _Reason = tuple[Hardness, tuple[str, ...], str]  # hardness, kinds of diagnosis, the first in words
 
 
@@ -46,15 +47,33 @@ class Judgement(NamedTuple):
 
 
 _Judged = tuple[Case, Judgement]
+# Gold and prediction, each as written and as `spider` runs it.
+_Four = tuple[_Statement, _Statement, _Statement, _Statement]
 
 
-class _Answers(NamedTuple):
-    """What gold and prediction give, as written and as `spider` runs them."""
+@dataclass
+class _Batch:
+    """Cases on their way to a verdict.
 
-    gold: Outcome
-    spider_gold: Outcome
-    predicted: Outcome
-    spider_predicted: Outcome
+    Attributes:
+        cases: All of them.
+        keys: Of their verdicts.
+        judgements: What is known, by key.
+        new: Those without a verdict, each with its statements.
+        golds: Gold statements among these whose rows are not kept yet, with their keys.
+        outcomes: What statements gave.
+        missing: Statements to run, in the order in which `new` needs them.
+        kept: What goes into the cache.
+    """
+
+    cases: list[Case]
+    keys: list[str]
+    judgements: dict[str, Judgement]
+    new: deque[tuple[str, tuple[Case, _Four]]]
+    golds: dict[_Statement, str]
+    outcomes: dict[_Statement, Outcome]
+    missing: deque[_Statement]
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +93,7 @@ class Assessor:
     cache: AnswerCache
     limits: str
     columns: Columns
-    _hashes: dict[Path, str] = field(default_factory=dict)
+    _hashes: dict[str, str] = field(default_factory=dict)
     _nearest: dict[Path, Nearest] = field(default_factory=dict)
 
     def assess(self, cases: Iterable[Case], progress: Callable[[int], object]) -> list[Assessment]:
@@ -106,38 +125,53 @@ class Assessor:
     def _judged(self, cases: Iterable[Case]) -> Iterator[list[_Judged]]:
         """Batch by batch; a gold query that does not run leaves its case out, and is told of when all have been run."""
         problems: list[str] = []
-        for batch in _batches(cases):
-            keys = [self._key("verdict", case.file, case.gold, case.predicted) for case in batch]
-            known = {k: Judgement(*answer) for k, answer in self.cache.get(dict.fromkeys(keys)).items()}
-            new = {k: case for k, case in zip(keys, batch, strict=True) if k not in known}
-            kept: dict[str, Any] = {}
-            for k, answers in zip(new, self._answers(list(new.values())), strict=True):
-                judgement = self._verdict(new[k], answers, problems)
-                if judgement is not None:
-                    known[k] = judgement
-                    if not any(outcome.kind in _OF_THE_MOMENT for outcome in answers):
-                        kept[k] = tuple(judgement)
-            self.cache.put(kept)
-            yield [(case, known[k]) for case, k in zip(batch, keys, strict=True) if k in known]
+        under_way: deque[_Batch] = deque()
+
+        def wanted() -> Iterator[tuple[str, Path]]:
+            for batch in _batches(cases):
+                files = {str(case.file): case.file for case in batch}
+                under_way.append(self._looked_up(batch))
+                yield from [(sql, files[file]) for file, sql in under_way[-1].missing]
+
+        # One run over all batches: while one is compared, workers go on with the next.
+        for outcome in self.sandbox.execute_many(wanted()):
+            while not under_way[0].missing:
+                yield self._finished(under_way.popleft())
+            under_way[0].outcomes[under_way[0].missing.popleft()] = outcome
+            self._compare(under_way[0], problems)
+        for batch in under_way:
+            yield self._finished(batch)
         if problems:
             raise DataError.from_problems(problems, hint="correct these gold queries, or raise the sandbox's limits where they are too low")
 
-    def _answers(self, cases: list[Case]) -> Iterator[_Answers]:
-        """What the statements of each case give, as they come: each is run once, and a gold's result taken from the cache."""
-        asked = [_statements(case) for case in cases]
-        keys = {gold: self._key("rows", *gold) for four in asked for gold in four[:2]}
-        rows = self.cache.get(keys.values())
-        found = {gold: Outcome("ok", *rows[k], "", 0.0) for gold, k in keys.items() if k in rows}
-        missing = [statement for statement in dict.fromkeys(itertools.chain.from_iterable(asked)) if statement not in found]
-        # While the last of these are under way, what came is compared.
-        arriving = zip(missing, self.sandbox.execute_many((sql, file) for file, sql in missing), strict=True)
-        for four in asked:
-            while not all(statement in found for statement in four):
-                found.update([next(arriving)])
-            yield _Answers(*(found[statement] for statement in four))
-        self.cache.put({keys[s]: (found[s].columns, found[s].rows) for s in missing if s in keys and found[s].kind == "ok"})
+    def _looked_up(self, cases: list[Case]) -> _Batch:
+        """What the cache knows of these cases, and what there is still to run."""
+        keys = [self._key("verdict", str(case.file), case.gold, case.predicted) for case in cases]
+        known = {k: Judgement(*answer) for k, answer in self.cache.get(dict.fromkeys(keys)).items()}
+        new = {k: (case, _statements(case)) for k, case in zip(keys, cases, strict=True) if k not in known}
+        golds = {gold: self._key("rows", *gold) for gold in dict.fromkeys(gold for _, four in new.values() for gold in four[:2])}
+        rows = self.cache.get(golds.values())
+        outcomes = {gold: Outcome("ok", rows[k][0], rows[k][1], "", 0.0) for gold, k in golds.items() if k in rows}
+        missing = dict.fromkeys(statement for _, four in new.values() for statement in four if statement not in outcomes)
+        return _Batch(cases, keys, known, deque(new.items()), {g: k for g, k in golds.items() if k not in rows}, outcomes, deque(missing))
 
-    def _verdict(self, case: Case, answers: _Answers, problems: list[str]) -> Judgement | None:
+    def _compare(self, batch: _Batch, problems: list[str]) -> None:
+        """Judges the next cases, as far as their statements have been run."""
+        while batch.new and all(statement in batch.outcomes for statement in batch.new[0][1][1]):
+            k, (case, four) = batch.new.popleft()
+            answers = [batch.outcomes[statement] for statement in four]
+            judgement = self._verdict(case, answers, problems)
+            if judgement is not None:
+                batch.judgements[k] = judgement
+                if not any(outcome.kind in _OF_THE_MOMENT for outcome in answers):
+                    batch.kept[k] = tuple(judgement)
+
+    def _finished(self, batch: _Batch) -> list[_Judged]:
+        golds = {k: batch.outcomes[gold] for gold, k in batch.golds.items()}
+        self.cache.put(batch.kept | {k: (gold.columns, gold.rows) for k, gold in golds.items() if gold.kind == "ok"})
+        return [(case, batch.judgements[k]) for case, k in zip(batch.cases, batch.keys, strict=True) if k in batch.judgements]
+
+    def _verdict(self, case: Case, answers: Sequence[Outcome], problems: list[str]) -> Judgement | None:
         gold, spider_gold, predicted, spider_predicted = answers
         if gold.kind != "ok":
             problems.append(f"question {case.index} on {case.database}: gold SQL does not run ({gold.kind}: {gold.detail}): {case.gold}")
@@ -155,7 +189,7 @@ class Assessor:
         )
 
     def _reasons(self, judged: list[_Judged]) -> list[_Reason]:
-        keys = [self._key("reason", case.file, case.gold, case.predicted) for case, _ in judged]
+        keys = [self._key("reason", str(case.file), case.gold, case.predicted) for case, _ in judged]
         known = self.cache.get(dict.fromkeys(keys))
         made = {k: self._reason(*one) for k, one in zip(keys, judged, strict=True) if k not in known}
         self.cache.put(made)
@@ -176,14 +210,20 @@ class Assessor:
         sql = 'SELECT DISTINCT "{0}" FROM "{1}" WHERE typeof("{0}") = \'text\' LIMIT {2}'.format(*names, MOST_TEXTS)
         return [str(value) for (value,) in self.sandbox.execute(sql, file).rows]
 
-    def _key(self, kind: str, file: Path, *statements: str) -> str:
+    def _key(self, kind: str, file: str, *statements: str) -> str:
         if file not in self._hashes:
-            self._hashes[file] = sha256(file)
+            self._hashes[file] = sha256(Path(file))
         return key(VERSION, kind, self.limits, self.columns, self._hashes[file], *statements)
 
 
-def _statements(case: Case) -> tuple[_Statement, ...]:
-    return tuple((case.file, as_run(sql, comparison)) for sql in (case.gold, case.predicted) for comparison in ("strict", "spider"))
+def _statements(case: Case) -> _Four:
+    file = str(case.file)
+    return (file, case.gold), (file, _for_spider(case.gold)), (file, case.predicted), (file, as_run(case.predicted, "spider"))
+
+
+@functools.lru_cache(maxsize=1024)
+def _for_spider(gold: str) -> str:
+    return as_run(gold, "spider")
 
 
 def _hardness(gold: str) -> Hardness:

@@ -1,5 +1,6 @@
 """Whether two results are the same."""
 
+import functools
 import math
 import re
 from collections import Counter
@@ -66,7 +67,7 @@ def same_answer(gold: str, expected: Sequence[Row], found: Sequence[Row], compar
     """
     if expected is found:
         return True
-    ordered = spider_orders(as_spider_runs(gold)) if comparison == "spider" else comparison == "strict" and is_ordered(gold)
+    ordered = spider_orders(gold) if comparison == "spider" else comparison == "strict" and is_ordered(gold)
     return same_result(expected, found, comparison, ordered, columns)
 
 
@@ -100,6 +101,7 @@ def spider_orders(gold: str) -> bool:
     return "order by" in gold.lower()
 
 
+@functools.lru_cache(maxsize=1024)  # a gold query is asked about for every prediction
 def is_ordered(sql: str) -> bool:
     """Whether the outermost query has an ORDER BY.
 

@@ -223,7 +223,7 @@ _Answers = tuple[list[Outcome], Exception | None]
 
 
 def _answer(rows: list[Row], reply: Reply) -> _Answer:
-    kind, columns, detail, seconds = reply
+    kind, columns, detail, seconds, _ = reply
     if kind == "no_database":
         return detail
     return Outcome(cast(OutcomeKind, kind), columns, tuple(rows) if kind == "ok" else (), detail, seconds)

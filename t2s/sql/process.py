@@ -83,10 +83,10 @@ class WorkerProcess:
             self._send(list(statements))
             for left in reversed(range(len(statements))):
                 rows, reply = self._answer()
-                if not isinstance(reply, tuple) or len(reply) != 4:
+                if not isinstance(reply, tuple) or len(reply) != 5 or not isinstance(reply[4], list):
                     raise ValueError(f"{reply!r:.100} is no reply")
                 in_time = self._expect(time.monotonic() + patience_s if left else math.inf)
-                yield rows, reply
+                yield rows + reply[4], reply
                 if not in_time:
                     return
 
@@ -163,7 +163,7 @@ class WorkerProcess:
 
 
 def _answer(stream: IO[bytes], max_bytes: int) -> tuple[list[worker.Row], Any]:
-    """All rows, and the message behind them; `max_bytes` is for a process that keeps to no cap of its own."""
+    """Rows, and the message behind them; `max_bytes` is for a process that keeps to no cap of its own."""
     rows: list[worker.Row] = []
     while True:
         message, size = worker.read_message(stream, max_bytes)

@@ -3,7 +3,7 @@
 `t2s.sql.process` starts this file by its path in an isolated interpreter, so it starts in milliseconds and imports
 the standard library alone. A message is a length and marshalled plain values: the parent must not unpickle what
 comes out of a process that may have been taken over. A message from the parent is a list of statements. The answer
-to each is any number of lists of rows, sent while SQLite is at work on the next ones, and a closing `Reply`.
+to each is any number of lists of rows, sent while SQLite is at work on the next ones, and a closing `Reply` with the last.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ _KINDS: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
 # fails once other memory has filled the address space; a thread's stack is there from the start.
 _STACK_BYTES = 16 << 20
 
-# kind, columns, detail, seconds; the kind `no_database` says that it cannot be opened
-Reply: TypeAlias = "tuple[str, tuple[str, ...], str, float]"
+# kind, columns, detail, seconds, the last rows; the kind `no_database` says that it cannot be opened
+Reply: TypeAlias = "tuple[str, tuple[str, ...], str, float, list[Row]]"
 Row: TypeAlias = "tuple[Any, ...]"
 
 
@@ -169,7 +169,7 @@ class Worker:
             sql: One statement.
             uri: Opens the database.
             stamp: Changes with the file.
-            send: Takes the rows, batch by batch; those of a statement that fails later count for nothing.
+            send: Takes all rows but the last, batch by batch; those of a statement that fails later count for nothing.
         """
         start = time.monotonic()
         self._denied = ""
@@ -177,25 +177,26 @@ class Worker:
             try:
                 connection = self._connection(uri, stamp)
             except sqlite3.Error as error:
-                return "no_database", (), str(error)[:_MAX_DETAIL_CHARS], 0.0
-            columns = self._stream(connection, sql, start + self._timeout_s, send)
+                return "no_database", (), str(error)[:_MAX_DETAIL_CHARS], 0.0, []
+            columns, rows = self._stream(connection, sql, start + self._timeout_s, send)
         except _STATEMENT_ERRORS as error:
             kind, detail = self._failure(error)
-            return kind, (), detail[:_MAX_DETAIL_CHARS], time.monotonic() - start
-        return "ok", columns, "", time.monotonic() - start
+            return kind, (), detail[:_MAX_DETAIL_CHARS], time.monotonic() - start, []
+        return "ok", columns, "", time.monotonic() - start, rows
 
-    def _stream(self, connection: sqlite3.Connection, sql: str, deadline: float, send: Callable[[list[Row]], None]) -> tuple[str, ...]:
-        """Send all rows; returns the names of the columns."""
+    def _stream(
+        self, connection: sqlite3.Connection, sql: str, deadline: float, send: Callable[[list[Row]], None]
+    ) -> tuple[tuple[str, ...], list[Row]]:
+        """Send all rows but the last; returns the names of the columns, and those."""
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPCODES_PER_CHECK)
         cursor = connection.execute(sql)
         try:
             columns = tuple(column[0] for column in cursor.description or ())
-            self._send_rows(cursor, _weight(columns), deadline, send)
-            return columns
+            return columns, self._send_rows(cursor, _weight(columns), deadline, send)
         finally:
             cursor.close()
 
-    def _send_rows(self, cursor: sqlite3.Cursor, total_bytes: int, deadline: float, send: Callable[[list[Row]], None]) -> None:
+    def _send_rows(self, cursor: sqlite3.Cursor, total_bytes: int, deadline: float, send: Callable[[list[Row]], None]) -> list[Row]:
         batch: list[Row] = []
         batch_bytes = 0
         for count, row in enumerate(cursor):
@@ -208,8 +209,7 @@ class Worker:
                 send(batch)
                 batch, batch_bytes = [], 0
         self._check(0, total_bytes, deadline)
-        if batch:
-            send(batch)
+        return batch
 
     def _check(self, rows_before: int, total_bytes: int, deadline: float) -> None:
         if rows_before >= self._max_rows:
