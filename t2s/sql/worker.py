@@ -202,23 +202,24 @@ class Worker:
         for count, row in enumerate(cursor):
             weight = _weight(row)
             total_bytes += weight
-            self._check(count, total_bytes, deadline)
+            # A row may take one opcode and one long call, which SQLite's own look at the clock sees rarely.
+            if count >= self._max_rows or total_bytes > self._max_bytes or time.monotonic() > deadline:
+                raise self._past_limit(count, total_bytes)
             batch.append(row)
             batch_bytes += weight
             if batch_bytes > _BATCH_BYTES:
                 send(batch)
                 batch, batch_bytes = [], 0
-        self._check(0, total_bytes, deadline)
+        if total_bytes > self._max_bytes or time.monotonic() > deadline:
+            raise self._past_limit(0, total_bytes)
         return batch
 
-    def _check(self, rows_before: int, total_bytes: int, deadline: float) -> None:
+    def _past_limit(self, rows_before: int, total_bytes: int) -> _LimitError:
         if rows_before >= self._max_rows:
-            raise _LimitError("too_large", f"more than {self._max_rows} rows")
+            return _LimitError("too_large", f"more than {self._max_rows} rows")
         if total_bytes > self._max_bytes:
-            raise _LimitError("too_large", f"more than {self._max_bytes} bytes")
-        # A row may take one opcode and one long call, which SQLite's own look at the clock sees rarely.
-        if time.monotonic() > deadline:
-            raise _LimitError("timeout", self._too_late())
+            return _LimitError("too_large", f"more than {self._max_bytes} bytes")
+        return _LimitError("timeout", self._too_late())
 
     def _failure(self, error: BaseException) -> tuple[str, str]:
         """Kind and detail of what stopped a statement."""
