@@ -16,6 +16,7 @@ from t2s.sql import worker
 _START_S = 60.0
 # Beside the rows of a result, an answer holds column names, a sentence, and a header for each batch.
 _OVERHEAD_BYTES = 1_000_000
+_BUFFER_BYTES = 65_536  # as much as a pipe holds on Linux: answers that wait are taken in one go
 
 Statement = tuple[str, str, object]  # SQL, and the URI and stamp of its database
 
@@ -121,7 +122,12 @@ class WorkerProcess:
             if self._closed:
                 raise RuntimeError("the sandbox is closed: run SQL inside its `with` block")
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+                command,
+                bufsize=_BUFFER_BYTES,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
             )
         return command
 
