@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from t2s.errors import DataError
-from t2s.metrics.assessment import Assessment, Case, Hardness, Head
+from t2s.metrics.assessment import Assessment, Case, Head
 from t2s.metrics.cache import AnswerCache, key
 from t2s.runtime import sha256
 from t2s.sql.compare import Columns, as_run, same_answer
 from t2s.sql.diagnose import Diagnosis, diagnose
 from t2s.sql.execute import Outcome, OutcomeKind, Sandbox
-from t2s.sql.hardness import hardness
+from t2s.sql.hardness import Hardness, hardness
 from t2s.sql.schema import Schema
 from t2s.sql.values import Nearest, nearest_among
 
