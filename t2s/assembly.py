@@ -90,6 +90,8 @@ def suites(files: Mapping[str, Path], examples: Sequence[Example], cache_dir: st
 
             def show(step: str, done: int, of: int, task: TaskID = task, name: str = name) -> None:
                 bar.update(task, description=f"suite for {name}: {step}", completed=done, total=of)
+                if done == of and not console.is_terminal:
+                    console.print(f"suite for {name}: {of} {step}", highlight=False)
 
             found[name] = cached_suite(files[name], queries, directory, show)
             bar.remove_task(task)

@@ -1,5 +1,6 @@
 """Run generated SQL in processes that can only read, and that can be killed."""
 
+import contextlib
 import itertools
 import os
 import threading
@@ -43,7 +44,7 @@ OutcomeKind = Literal[
 _GRACE_S = 0.5
 _MAX_SQL_CHARS = 100_000
 # Statements go to a thread and on to a worker in chunks: handing over each one by itself takes longer than running a small query.
-_MAX_CHUNK = 16
+_CHUNKS = (1, 2, 4, 8, 16)
 # Chunks handed out per worker before the next outcome is waited for: enough to keep the others busy behind a slow one.
 _CHUNKS_AHEAD = 2
 
@@ -194,11 +195,14 @@ class Sandbox:
         answers: list[_Answer] = []
         start = time.monotonic()
         try:
-            for rows, reply in process.ask([(sql, source.uri, source.stamp) for sql, source in asked], self._timeout_s + _GRACE_S):
-                answers.append(_answer(rows, reply))
-                start = time.monotonic()
-                if stop is not None and stop.is_set():
-                    break
+            statements = [(sql, source.uri, source.stamp) for sql, source in asked]
+            # Closed before the worker is free again: answers nobody waits for must not be there for the next.
+            with contextlib.closing(process.ask(statements, self._timeout_s + _GRACE_S)) as arriving:
+                for rows, reply in arriving:
+                    answers.append(_answer(rows, reply))
+                    start = time.monotonic()
+                    if stop is not None and stop.is_set():
+                        break
         except OverdueError:
             answers.append(_failure("timeout", f"gave up after {self._timeout_s:g} s", time.monotonic() - start))
         except DiedError:
@@ -254,10 +258,8 @@ def _static(database: Path) -> Source | None:
 def _chunks(cases: Iterable[tuple[str, Path]], workers: int) -> Iterator[list[tuple[str, Path]]]:
     """Small chunks first, so that a few slow statements spread over all workers; larger ones later."""
     remaining = iter(cases)
-    for number in itertools.count():
-        chunk = list(itertools.islice(remaining, min(2 ** (number // workers), _MAX_CHUNK)))
-        if not chunk:
-            return
+    sizes = (size for size in _CHUNKS for _ in range(workers))
+    while chunk := list(itertools.islice(remaining, next(sizes, _CHUNKS[-1]))):
         yield chunk
 
 

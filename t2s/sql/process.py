@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,7 +71,7 @@ class WorkerProcess:
         except (OverdueError, DiedError) as error:
             raise RuntimeError(f"the SQL process does not start; try it by hand: {' '.join(command)}") from error
 
-    def ask(self, statements: Sequence[Statement], patience_s: float) -> Iterator[tuple[list[worker.Row], worker.Reply]]:
+    def ask(self, statements: Sequence[Statement], patience_s: float) -> Generator[tuple[list[worker.Row], worker.Reply], None, None]:
         """Rows and the closing reply of each statement, in order and as they come; all of them travel in one message.
 
         They end early when the process is killed for being late just as an answer arrives: ask again for the others.
@@ -85,7 +85,7 @@ class WorkerProcess:
             for left in reversed(range(len(statements))):
                 rows, reply = self._answer()
                 if not isinstance(reply, tuple) or len(reply) != 5 or not isinstance(reply[4], list):
-                    raise ValueError(f"{reply!r:.100} is no reply")
+                    raise ValueError("this is no reply")
                 in_time = self._expect(time.monotonic() + patience_s if left else math.inf)
                 yield rows + reply[4], reply
                 if not in_time:
