@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from t2s.data import company
 from t2s.data.benchmarks import find_databases, read_benchmark
@@ -17,9 +18,12 @@ from t2s.data.example import Example
 from t2s.data.prompt import PromptEncoder, SchemaStyle, render_schema
 from t2s.data.readers import read_examples
 from t2s.errors import ConfigError, DataError
+from t2s.metrics.suite import cached_suite
 from t2s.model.sources import ModelSpec, TinySpec
+from t2s.runtime import short
 from t2s.sql.execute import Sandbox
 from t2s.sql.schema import read_schema
+from t2s.sql.testsuite import Suite
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +75,29 @@ def model_spec(model: DictConfig, cache_dir: str) -> ModelSpec:
 def sandbox(settings: DictConfig) -> Sandbox:
     """The process that runs generated SQL."""
     return Sandbox(settings.timeout_s, settings.max_rows, settings.max_bytes, settings.max_memory_bytes)
+
+
+def suites(files: Mapping[str, Path], examples: Sequence[Example], cache_dir: str, console: Console) -> dict[str, Suite]:
+    """A suite by database name for the gold queries of `examples`: built under a progress display, or found in the cache."""
+    golds: dict[str, list[str]] = {}
+    for example in examples:
+        golds.setdefault(example.database, []).append(example.sql)
+    directory = Path(cache_dir).expanduser() / "suites"
+    with Progress(console=console, transient=True) as bar:
+        found = {}
+        for name, queries in golds.items():
+            task = bar.add_task(f"suite for {name}", total=None)
+
+            def show(step: str, done: int, of: int, task: TaskID = task, name: str = name) -> None:
+                bar.update(task, description=f"suite for {name}: {step}", completed=done, total=of)
+                if done == of and not console.is_terminal:
+                    console.print(f"suite for {name}: {of} {step}", highlight=False)
+
+            found[name] = cached_suite(files[name], queries, directory, show)
+            bar.remove_task(task)
+    n_queries, n_variants = (sum(map(len, parts)) for parts in zip(*((s.queries, s.variants) for s in found.values()), strict=True))
+    console.print(f"suite: {n_queries} queries, {n_variants} databases, kept in {short(directory)}", highlight=False, soft_wrap=True)
+    return found
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ class EvalConfig:
     max_new_tokens: int = limited(least=1)
     batch_size: int = limited(least=1)
     before_training: bool = MISSING
+    suite: bool = MISSING
     timeout_s: float = limited(above=0)
     max_rows: int = limited(least=1)
     max_bytes: int = limited(least=1000)
@@ -192,7 +193,7 @@ class EvaluateConfig:
     force: bool = MISSING
     batch_size: int | None = limited(least=1)
     comparison: str = limited(choices=("strict", "spider", "bird"))
-    suite: str | None = MISSING
+    suite: bool | str | None = MISSING
     columns: str = limited(choices=("fixed", "free"))
     min_ex: float | None = limited(least=0, most=1)
     timeout_s: float = limited(above=0)
@@ -360,6 +361,8 @@ def _check_evaluate(cfg: DictConfig) -> None:
         raise ConfigError(
             "predictions= needs the questions: data=spider data.root=..., data=bird, data=company, or data=jsonl with its files"
         )
+    if isinstance(cfg.suite, str) and not (Path(cfg.suite) / "suite.json").is_file():
+        raise ConfigError(f"there is no suite in {cfg.suite}; suite= takes true, false or a directory made by scripts/build_suite.py")
     given, useless = ("predictions", ("batch_size", "force")) if cfg.run is None else ("run", ("data", "baseline"))
     for name in useless:
         if cfg[name]:
@@ -422,7 +425,7 @@ def _check_limits(key: str, value: Any, spec: Field[Any]) -> None:
 
 def _allowed(spec: Field[Any]) -> str:
     kind = "a whole number" if "int" in str(spec.type) else "a number" if "float" in str(spec.type) else "a text"
-    kind = "true or false" if "bool" in str(spec.type) else kind
+    kind = ("true, false or a text" if "str" in str(spec.type) else "true or false") if "bool" in str(spec.type) else kind
     kind = "a list, as in [a,b]" if "list" in str(spec.type) else kind
     limits = spec.metadata
     if not limits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from t2s.assembly import ADAPTER, TrainedRun, databases, load_run, questions, run_config
+from t2s.assembly import ADAPTER, TrainedRun, databases, load_run, questions, run_config, suites
 from t2s.config import entry
 from t2s.data.example import Example
 from t2s.data.predictions import read_predictions
@@ -29,7 +29,7 @@ from t2s.runtime import keep_freed_memory, quiet_libraries, sha256, short, write
 from t2s.sql.execute import Sandbox
 from t2s.sql.parse import tags
 from t2s.sql.schema import read_schema
-from t2s.sql.testsuite import Suite, load_suite
+from t2s.sql.testsuite import VERSION, Suite, load_suite
 
 ADAPTER_FILE = "adapter_model.safetensors"
 
@@ -55,13 +55,15 @@ def _evaluate_predictions(cfg: DictConfig, console: Console) -> float:
     (name,) = _held_out(cfg.data, cfg.splits, only_one=True)
     examples = questions(Path(cfg.data.held_out[name]).expanduser(), files)
     predictions = Path(cfg.predictions)
-    found = _assess(cfg, console, name, files, examples, read_predictions(predictions, examples))
+    answers = read_predictions(predictions, examples)
+    judged_on = _suites(cfg, files, examples, console)
+    found = _assess(cfg, console, name, files, judged_on, examples, answers)
     paired = None
     if cfg.baseline is not None:
-        before = _assess(cfg, console, "baseline", files, examples, read_predictions(Path(cfg.baseline), examples))
+        before = _assess(cfg, console, "baseline", files, judged_on, examples, read_predictions(Path(cfg.baseline), examples))
         paired = compare_sets(before, found, names=(Path(cfg.baseline).name, predictions.name))
     directory = Path(cfg.output or "evaluation")
-    totals = {**summary(found), "comparison": cfg.comparison, "suite": cfg.suite, "predictions_sha256": sha256(predictions)}
+    totals = {**summary(found), **_rules(cfg), "predictions_sha256": sha256(predictions)}
     _write(directory, f"{predictions.name} on {cfg.data.name} {name}", found, totals, paired)
     show_judgement(console, totals)
     if paired is not None:
@@ -80,7 +82,7 @@ def _evaluate_run(cfg: DictConfig, console: Console) -> float:
     if not adapter.is_file():
         raise ConfigError(f"run={cfg.run} has no {ADAPTER}/{ADAPTER_FILE}; finish it with python -m t2s.train ckpt_path={cfg.run}")
     directory = Path(cfg.output) if cfg.output else run_dir / "evaluation"
-    made_of = {"adapter_sha256": sha256(adapter), "comparison": cfg.comparison, "columns": cfg.columns, "suite": cfg.suite}
+    made_of = {"adapter_sha256": sha256(adapter), **_rules(cfg)}
     results = {} if cfg.force else _known(directory, files, made_of)
     again = list(results) if len(results) == len(files) else []
     if not again:
@@ -91,7 +93,7 @@ def _evaluate_run(cfg: DictConfig, console: Console) -> float:
         found = {name: _score_split(cfg, run, name, file, directory, made_of, console) for name, file in files.items()}
         results = {name: result for name, (result, _) in found.items()}
         everything = [assessment for _, assessments in found.values() for assessment in assessments]
-        _write(directory, f"{run_cfg.model.name} on {', '.join(found)}", everything, summary(everything))
+        _write(directory, f"{run_cfg.model.name} on {', '.join(found)}", everything, {**summary(everything), **_rules(cfg)})
     _show(console, run_dir, directory, results, again)
     return min(float(result["execution_accuracy"]) for result in results.values())
 
@@ -109,7 +111,7 @@ def _held_out(data: DictConfig, splits: Sequence[str] | None, *, only_one: bool)
     return chosen
 
 
-def _known(directory: Path, files: Mapping[str, Path], made_of: Mapping[str, str | None]) -> dict[str, dict[str, Any]]:
+def _known(directory: Path, files: Mapping[str, Path], made_of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Scores that are there already, of this adapter, these questions and this comparison."""
     found = {}
     for name, file in files.items():
@@ -122,15 +124,16 @@ def _known(directory: Path, files: Mapping[str, Path], made_of: Mapping[str, str
 
 
 def _score_split(
-    cfg: DictConfig, run: TrainedRun, name: str, file: Path, directory: Path, made_of: Mapping[str, str | None], console: Console
+    cfg: DictConfig, run: TrainedRun, name: str, file: Path, directory: Path, made_of: Mapping[str, Any], console: Console
 ) -> tuple[dict[str, Any], list[Assessment]]:
     from t2s.data.survey import leakage
 
     examples = questions(file, run.databases)
+    judged_on = _suites(cfg, run.databases, examples, console)
     started = time.perf_counter()
     answers = run.answer(examples, cfg.batch_size, name, console)
     generated = time.perf_counter() - started
-    found = _assess(cfg, console, name, run.databases, examples, answers)
+    found = _assess(cfg, console, name, run.databases, judged_on, examples, answers)
     by_tag: dict[str, list[Assessment]] = {}
     for assessment in found:
         for tag in _tags(assessment.case.gold):
@@ -157,8 +160,35 @@ def _tags(gold: str) -> Sequence[str]:
         return ["unreadable"]  # SQLite runs what sqlglot cannot read
 
 
+def _rules(cfg: DictConfig) -> dict[str, Any]:
+    """What decides between right and wrong, as it stands beside the figures."""
+    suite = f"built, version {VERSION}" if cfg.suite is True else cfg.suite or None
+    return {"comparison": cfg.comparison, "columns": cfg.columns, "suite": suite}
+
+
+def _suites(cfg: DictConfig, files: Mapping[str, Path], examples: Sequence[Example], console: Console) -> dict[str, Suite]:
+    """By database name: built for these questions, or read from the directory that is named."""
+    if cfg.suite is True:
+        return suites(files, examples, cfg.paths.cache_dir, console)
+    if not cfg.suite:
+        return {}
+    suite = load_suite(Path(cfg.suite))
+    meant = [name for name, file in files.items() if sha256(file) == suite.database_sha256]
+    if not meant:
+        raise ConfigError(
+            f"suite={cfg.suite} was made from another database than these questions are about ({suite.database}); build it anew"
+        )
+    return dict.fromkeys(meant, suite)
+
+
 def _assess(
-    cfg: DictConfig, console: Console, name: str, files: Mapping[str, Path], examples: Sequence[Example], answers: Sequence[str]
+    cfg: DictConfig,
+    console: Console,
+    name: str,
+    files: Mapping[str, Path],
+    judged_on: Mapping[str, Suite],
+    examples: Sequence[Example],
+    answers: Sequence[str],
 ) -> list[Assessment]:
     """Runs and compares, with what earlier evaluations found on the same files."""
     cases = [
@@ -175,20 +205,12 @@ def _assess(
         task = bar.add_task(f"running {name}", total=len(cases))
         assessor = Assessor(box, schemas, cache, f"{limits}", cfg.columns)
         found = assessor.assess(cases, lambda done: bar.update(task, completed=done))
-        if cfg.suite is None:
+        if not judged_on:
             return found
-        suite = load_suite(Path(cfg.suite))
-        _check_suite(cfg.suite, suite, files.values())
-        found, covered = judge_on_suite(found, suite, assessor)
-    console.print(f"{name}: {covered} of {len(found)} questions judged on the suite's {len(suite.variants)} databases too", highlight=False)
+        found, covered = judge_on_suite(found, judged_on, assessor)
+    variants = sum(len(suite.variants) for suite in judged_on.values())
+    console.print(f"{name}: {covered} of {len(found)} questions judged on the suite's {variants} databases too", highlight=False)
     return found
-
-
-def _check_suite(directory: str, suite: Suite, files: Iterable[Path]) -> None:
-    if suite.database_sha256 not in map(sha256, files):
-        raise ConfigError(
-            f"suite={directory} was made from another database than these questions are about ({suite.database}); build it anew"
-        )
 
 
 def _score(found: Sequence[Assessment], cfg: DictConfig) -> dict[str, Any]:
@@ -201,7 +223,7 @@ def _score(found: Sequence[Assessment], cfg: DictConfig) -> dict[str, Any]:
 def _write(directory: Path, title: str, found: Sequence[Assessment], totals: Mapping[str, Any], paired: Paired | None = None) -> None:
     _write_lines(directory / "predictions.jsonl", found)
     write_json(directory / "summary.json", totals)
-    write_report(directory / "report.html", title, found, paired)
+    write_report(directory / "report.html", title, found, totals, paired)
     if paired is not None:
         write_json(directory / "paired.json", paired.to_json())
         write_text(directory / "changes.jsonl", _lines(change.line() for change in paired.changes))

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from t2s.assembly import CONFIG, databases, model_spec, questions, resolved, run_config
+from t2s.assembly import CONFIG, databases, model_spec, questions, resolved, run_config, suites
 from t2s.config import entry
 from t2s.errors import ConfigError
 from t2s.model.sources import ensure_available
@@ -52,6 +52,7 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     examples = {name: questions(Path(cfg.data[name]), files) for name in ("train", "val")}
     if checkpoint is None:  # a resumed run keeps the record it began with
         _record(cfg, run_dir, files)
+    judged_on = suites(files, examples["val"], cfg.paths.cache_dir, console) if cfg.eval.suite else {}
 
     console.print(f"loading {cfg.model.name} ({cfg.model.quantization}); its first use here takes longer", highlight=False)
     keep_freed_memory()
@@ -62,7 +63,7 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     learner = build(cfg, spec, files, examples)
     console.print(f"training {learner.trained_parameters:,} LoRA weights on {learner.device} ({learner.compiled})", highlight=False)
     show_survey(console, learner.survey, run_dir)
-    result, hints = fit(cfg, learner, files, run_dir, checkpoint, console)
+    result, hints = fit(cfg, learner, files, judged_on, run_dir, checkpoint, console)
 
     write_json(run_dir / RESULT, result)
     write_run_readme(run_dir, result)

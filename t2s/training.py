@@ -36,6 +36,7 @@ from t2s.model.sources import ModelSpec
 from t2s.model.speed import speed_up
 from t2s.report.plots import plot_accuracy, plot_learning
 from t2s.runtime import LAST_CHECKPOINT, seed_everything
+from t2s.sql.testsuite import Suite
 
 BEST_CHECKPOINT = Path("checkpoints/best.ckpt")
 
@@ -94,7 +95,13 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
 
 
 def fit(
-    cfg: DictConfig, learner: Learner, files: dict[str, Path], run_dir: Path, checkpoint: Path | None, console: Console
+    cfg: DictConfig,
+    learner: Learner,
+    files: dict[str, Path],
+    suites: Mapping[str, Suite],
+    run_dir: Path,
+    checkpoint: Path | None,
+    console: Console,
 ) -> tuple[dict[str, Any], list[str]]:
     """Trains, keeps the best adapter, draws the curves.
 
@@ -102,6 +109,7 @@ def fit(
         cfg: As conf/train.yaml composes it.
         learner: What `build` gave.
         files: SQLite file by database name.
+        suites: By database name: what judges validations beside the database itself.
         run_dir: Gets checkpoints, adapter, metrics and pictures.
         checkpoint: To go on from; None to begin.
         console: Shows progress.
@@ -119,7 +127,7 @@ def fit(
             learner.validation,
             learner.encoder,
             files,
-            Judge(box, cfg.eval.comparison),
+            Judge(box, cfg.eval.comparison, {files[name]: suite for name, suite in suites.items()}),
             GenerationSpec(cfg.eval.max_new_tokens, cfg.eval.batch_size),
             run_dir / "predictions",
             cfg.eval.before_training,
@@ -148,6 +156,7 @@ def fit(
         "data": cfg.data.name,
         "seed": cfg.seed,
         "comparison": cfg.eval.comparison,
+        "suite": cfg.eval.suite,
         "base": accuracy.scores.get(0),
         "tuned": accuracy.scores[best_step],
         "best_step": best_step,

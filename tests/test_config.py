@@ -126,6 +126,8 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["trainer.devices=2"], ["trainer.devices=2", "<= 1"]),
     (["eval.comparison=exact"], ["eval.comparison=exact", "strict or bird"]),
     (["eval.timeout_s=0"], ["eval.timeout_s=0", "number > 0"]),
+    (["eval.suite=maybe"], ["eval.suite", "'maybe'", "true or false"]),
+    (["eval.suite=null"], ["eval.suite", "true or false"]),
     (["seed=-1"], ["seed=-1", "whole number >= 0"]),
     (["nonsense=1"], ["nonsense is not a setting", "lora, optimizer"]),
     (["+nonsense=1"], ["nonsense is not a setting", "lora, optimizer"]),

@@ -138,6 +138,25 @@ def test_luck_on_one_database_is_none_on_a_suite(benchmark: Path) -> None:
     assert "2 of 5 questions judged on the suite's" in done.stdout
 
 
+def test_a_suite_is_built_for_the_questions_at_hand_and_kept(benchmark: Path) -> None:
+    lucky = [*GOOD[:3], "SELECT price FROM goods WHERE price BETWEEN 3 AND 4", GOOD[4]]
+    (benchmark / "lucky.sql").write_text("".join(f"{sql}\n" for sql in lucky), encoding="utf-8")
+    run(benchmark, "predictions=lucky.sql", "output=without", "suite=false")
+    assert lines(benchmark / "without/predictions.jsonl")[3]["strict"]
+    done = run(benchmark, "predictions=lucky.sql", "output=with", "suite=true", "columns=free")
+    assert done.returncode == 0, done.stderr
+    built = {file: file.stat().st_mtime_ns for file in (benchmark / "cache/suites").glob("*/*")}
+    assert len([file for file in built if file.name == "suite.json"]) == 2, "one for each database"
+    assert not lines(benchmark / "with/predictions.jsonl")[3]["strict"]
+    assert "5 of 5 questions judged on the suite's" in done.stdout
+    totals = json.loads((benchmark / "with/summary.json").read_text(encoding="utf-8"))
+    assert (totals["columns"], totals["suite"][:5]) == ("free", "built")
+    assert "in any order (columns=free); right on a suite" in (benchmark / "with/report.html").read_text(encoding="utf-8")
+    again = run(benchmark, "predictions=lucky.sql", "output=again", "suite=true", "columns=free")
+    assert again.returncode == 0, again.stderr
+    assert {file: file.stat().st_mtime_ns for file in (benchmark / "cache/suites").glob("*/*")} == built
+
+
 def test_broken_predictions_get_verdicts_and_leave_the_database_alone(benchmark: Path) -> None:
     before = (benchmark / "database/zoo/zoo.sqlite").read_bytes()
     run(benchmark, "predictions=bad.sql", "output=bad")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import functools
+import marshal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from t2s.errors import DataError
-from t2s.metrics.assessment import Assessment, Case, Hardness, Head
+from t2s.metrics.assessment import Assessment, Case, Head
 from t2s.metrics.cache import AnswerCache, key
 from t2s.runtime import sha256
-from t2s.sql.compare import Columns, as_spider_runs, is_ordered, same_result, spider_orders
+from t2s.sql.compare import Columns, as_run, same_answer
 from t2s.sql.diagnose import Diagnosis, diagnose
 from t2s.sql.execute import Outcome, OutcomeKind, Sandbox
-from t2s.sql.hardness import hardness
+from t2s.sql.hardness import Hardness, hardness
 from t2s.sql.schema import Schema
 from t2s.sql.values import Nearest, nearest_among
 
@@ -27,7 +30,7 @@ MOST_TEXTS = 5000  # of a column, among which the value somebody meant is looked
 # Outcomes that a busy machine may bring about: never kept.
 _OF_THE_MOMENT = ("timeout", "crashed")
 
-_Statement = tuple[Path, str]
+_Statement = tuple[str, str]  # the database's file and the SQL
 _Reason = tuple[Hardness, tuple[str, ...], str]  # hardness, kinds of diagnosis, the first in words
 
 
@@ -41,6 +44,36 @@ class Judgement(NamedTuple):
     strict: bool
     gold_head: tuple[Any, ...]
     predicted_head: tuple[Any, ...] | None
+
+
+_Judged = tuple[Case, Judgement]
+# Gold and prediction, each as written and as `spider` runs it.
+_Four = tuple[_Statement, _Statement, _Statement, _Statement]
+
+
+@dataclass
+class _Batch:
+    """Cases on their way to a verdict.
+
+    Attributes:
+        cases: All of them.
+        keys: Of their verdicts.
+        judgements: What is known, by key.
+        new: Those without a verdict, each with its statements.
+        golds: Gold statements among these whose rows are not kept yet, with their keys.
+        outcomes: What statements gave.
+        missing: Statements to run, in the order in which `new` needs them.
+        kept: What goes into the cache.
+    """
+
+    cases: list[Case]
+    keys: list[str]
+    judgements: dict[str, Judgement]
+    new: deque[tuple[str, tuple[Case, _Four]]]
+    golds: dict[_Statement, str]
+    outcomes: dict[_Statement, Outcome]
+    missing: deque[_Statement]
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +93,7 @@ class Assessor:
     cache: AnswerCache
     limits: str
     columns: Columns
-    _hashes: dict[Path, str] = field(default_factory=dict)
+    _hashes: dict[str, str] = field(default_factory=dict)
     _nearest: dict[Path, Nearest] = field(default_factory=dict)
 
     def assess(self, cases: Iterable[Case], progress: Callable[[int], object]) -> list[Assessment]:
@@ -75,9 +108,8 @@ class Assessor:
             DatabaseError: a database is missing or cannot be read.
         """
         found: list[Assessment] = []
-        for batch, judgements in self._judged(cases):
-            reasons = self._reasons(batch, judgements)
-            found += [_assessment(case, judgements[case], reasons[case]) for case in batch]
+        for judged in self._judged(cases):
+            found += map(_assessment, judged, self._reasons(judged))
             progress(len(found))
         return found
 
@@ -88,65 +120,85 @@ class Assessor:
             DataError: names every gold query that does not run.
             DatabaseError: a database is missing or cannot be read.
         """
-        return [judgements[case] for batch, judgements in self._judged(cases) for case in batch]
+        return [judgement for judged in self._judged(cases) for _, judgement in judged]
 
-    def _judged(self, cases: Iterable[Case]) -> Iterator[tuple[list[Case], dict[Case, Judgement]]]:
+    def _judged(self, cases: Iterable[Case]) -> Iterator[list[_Judged]]:
         """Batch by batch; a gold query that does not run leaves its case out, and is told of when all have been run."""
         problems: list[str] = []
-        for batch in _batches(cases):
-            keys = {case: self._key("verdict", case.file, case.gold, case.predicted) for case in batch}
-            known = {k: Judgement(*answer) for k in dict.fromkeys(keys.values()) if (answer := self.cache.get(k)) is not None}
-            new = {keys[case]: case for case in batch if keys[case] not in known}
-            outcomes = self._outcomes(list(new.values()))
-            made = {k: judgement for k, case in new.items() if (judgement := self._verdict(case, outcomes, problems))}
-            self.cache.put({k: tuple(made[k]) for k in made if made[k].execution not in _OF_THE_MOMENT})
-            known |= made
-            yield [case for case in batch if keys[case] in known], {case: known[k] for case, k in keys.items() if k in known}
+        under_way: deque[_Batch] = deque()
+
+        def wanted() -> Iterator[tuple[str, Path]]:
+            for batch in _batches(cases):
+                files = {str(case.file): case.file for case in batch}
+                under_way.append(self._looked_up(batch))
+                yield from [(sql, files[file]) for file, sql in under_way[-1].missing]
+
+        # One run over all batches: while one is compared, workers go on with the next.
+        for outcome in self.sandbox.execute_many(wanted()):
+            while not under_way[0].missing:
+                yield self._finished(under_way.popleft())
+            under_way[0].outcomes[under_way[0].missing.popleft()] = outcome
+            self._compare(under_way[0], problems)
+        for batch in under_way:
+            yield self._finished(batch)
         if problems:
             raise DataError.from_problems(problems, hint="correct these gold queries, or raise the sandbox's limits where they are too low")
 
-    def _outcomes(self, cases: list[Case]) -> dict[_Statement, Outcome]:
-        """What each statement of these cases gives, gold results from the cache where it has them."""
-        golds = dict.fromkeys((case.file, sql) for case in cases for sql in (case.gold, as_spider_runs(case.gold)))
-        keys = {statement: self._key("rows", *statement) for statement in golds}
-        found = {s: Outcome("ok", answer[0], answer[1], "", 0.0) for s, k in keys.items() if (answer := self.cache.get(k)) is not None}
-        wanted = [*golds, *((case.file, sql) for case in cases for sql in (case.predicted, as_spider_runs(case.predicted)))]
-        missing = [statement for statement in dict.fromkeys(wanted) if statement not in found]
-        found |= zip(missing, self.sandbox.execute_many((sql, file) for file, sql in missing), strict=True)
-        self.cache.put({keys[s]: (found[s].columns, found[s].rows) for s in missing if s in keys and found[s].kind == "ok"})
-        return found
+    def _looked_up(self, cases: list[Case]) -> _Batch:
+        """What the cache knows of these cases, and what there is still to run."""
+        keys = [self._key("verdict", str(case.file), case.gold, case.predicted) for case in cases]
+        known = {k: Judgement(*answer) for k, answer in self.cache.get(dict.fromkeys(keys)).items()}
+        new = {k: (case, _statements(case)) for k, case in zip(keys, cases, strict=True) if k not in known}
+        golds = {gold: self._key("rows", *gold) for gold in dict.fromkeys(gold for _, four in new.values() for gold in four[:2])}
+        rows = self.cache.get(golds.values())
+        outcomes = {gold: Outcome("ok", rows[k][0], rows[k][1], "", 0.0) for gold, k in golds.items() if k in rows}
+        missing = dict.fromkeys(statement for _, four in new.values() for statement in four if statement not in outcomes)
+        return _Batch(cases, keys, known, deque(new.items()), {g: k for g, k in golds.items() if k not in rows}, outcomes, deque(missing))
 
-    def _verdict(self, case: Case, outcomes: Mapping[_Statement, Outcome], problems: list[str]) -> Judgement | None:
-        gold, predicted = outcomes[case.file, case.gold], outcomes[case.file, case.predicted]
+    def _compare(self, batch: _Batch, problems: list[str]) -> None:
+        """Judges the next cases, as far as their statements have been run."""
+        while batch.new and all(statement in batch.outcomes for statement in batch.new[0][1][1]):
+            k, (case, four) = batch.new.popleft()
+            answers = [batch.outcomes[statement] for statement in four]
+            judgement = self._verdict(case, answers, problems)
+            if judgement is not None:
+                batch.judgements[k] = judgement
+                if not any(outcome.kind in _OF_THE_MOMENT for outcome in answers):
+                    batch.kept[k] = tuple(judgement)
+
+    def _finished(self, batch: _Batch) -> list[_Judged]:
+        golds = {k: batch.outcomes[gold] for gold, k in batch.golds.items()}
+        self.cache.put(batch.kept | {k: (gold.columns, gold.rows) for k, gold in golds.items() if gold.kind == "ok"})
+        return [(case, batch.judgements[k]) for case, k in zip(batch.cases, batch.keys, strict=True) if k in batch.judgements]
+
+    def _verdict(self, case: Case, answers: Sequence[Outcome], problems: list[str]) -> Judgement | None:
+        gold, spider_gold, predicted, spider_predicted = answers
         if gold.kind != "ok":
             problems.append(f"question {case.index} on {case.database}: gold SQL does not run ({gold.kind}: {gold.detail}): {case.gold}")
             return None
         ok = predicted.kind == "ok"
+        spider_ok = spider_gold.kind == "ok" and spider_predicted.kind == "ok"
         return Judgement(
             execution=predicted.kind,
             detail=predicted.detail or _difference(gold, predicted),
-            spider=self._spider(case, outcomes),
-            bird=ok and same_result(gold.rows, predicted.rows, "bird", False),
-            strict=ok and same_result(gold.rows, predicted.rows, "strict", is_ordered(case.gold), self.columns),
+            spider=spider_ok and same_answer(case.gold, spider_gold.rows, spider_predicted.rows, "spider"),
+            bird=ok and same_answer(case.gold, gold.rows, predicted.rows, "bird"),
+            strict=ok and same_answer(case.gold, gold.rows, predicted.rows, "strict", self.columns),
             gold_head=_head(gold),
             predicted_head=_head(predicted) if ok else None,
         )
 
-    def _reasons(self, batch: list[Case], judgements: Mapping[Case, Judgement]) -> dict[Case, _Reason]:
-        keys = {case: self._key("reason", case.file, case.gold, case.predicted) for case in batch}
-        known = {case: answer for case, k in keys.items() if (answer := self.cache.get(k)) is not None}
-        made = {case: self._reason(case, judgements[case]) for case in batch if case not in known}
-        self.cache.put({keys[case]: reason for case, reason in made.items()})
-        return known | made
+    def _reasons(self, judged: list[_Judged]) -> list[_Reason]:
+        keys = [self._key("reason", str(case.file), case.gold, case.predicted) for case, _ in judged]
+        known = self.cache.get(dict.fromkeys(keys))
+        made = {k: self._reason(*one) for k, one in zip(keys, judged, strict=True) if k not in known}
+        self.cache.put(made)
+        known |= made
+        return [known[k] for k in keys]
 
     def _reason(self, case: Case, judgement: Judgement) -> _Reason:
         why = () if judgement.strict else self._why(case)
         return _hardness(case.gold), tuple(dict.fromkeys(one.kind for one in why)), next((one.detail for one in why if one.detail), "")
-
-    def _spider(self, case: Case, outcomes: Mapping[_Statement, Outcome]) -> bool:
-        gold, predicted = (outcomes[case.file, as_spider_runs(sql)] for sql in (case.gold, case.predicted))
-        both_ran = gold.kind == "ok" and predicted.kind == "ok"
-        return both_ran and same_result(gold.rows, predicted.rows, "spider", spider_orders(as_spider_runs(case.gold)))
 
     def _why(self, case: Case) -> tuple[Diagnosis, ...]:
         if case.file not in self._nearest:
@@ -158,10 +210,20 @@ class Assessor:
         sql = 'SELECT DISTINCT "{0}" FROM "{1}" WHERE typeof("{0}") = \'text\' LIMIT {2}'.format(*names, MOST_TEXTS)
         return [str(value) for (value,) in self.sandbox.execute(sql, file).rows]
 
-    def _key(self, kind: str, file: Path, *statements: str) -> str:
+    def _key(self, kind: str, file: str, *statements: str) -> str:
         if file not in self._hashes:
-            self._hashes[file] = sha256(file)
+            self._hashes[file] = sha256(Path(file))
         return key(VERSION, kind, self.limits, self.columns, self._hashes[file], *statements)
+
+
+def _statements(case: Case) -> _Four:
+    file = str(case.file)
+    return (file, case.gold), (file, _for_spider(case.gold)), (file, case.predicted), (file, as_run(case.predicted, "spider"))
+
+
+@functools.lru_cache(maxsize=1024)
+def _for_spider(gold: str) -> str:
+    return as_run(gold, "spider")
 
 
 def _hardness(gold: str) -> Hardness:
@@ -186,7 +248,9 @@ def _difference(gold: Outcome, predicted: Outcome) -> str:
 
 
 def _head(outcome: Outcome) -> tuple[Any, ...]:
-    rows = tuple(tuple(_short(cell) for cell in row) for row in outcome.rows[:HEAD_ROWS])
+    rows = outcome.rows[:HEAD_ROWS]
+    if len(marshal.dumps(rows)) > HEAD_CHARS:  # a quick look: what takes fewer bytes holds no longer text
+        rows = tuple(tuple(_short(cell) for cell in row) for row in rows)
     return outcome.columns, rows, len(outcome.rows)
 
 
@@ -194,7 +258,8 @@ def _short(cell: Any) -> Any:
     return cell[:HEAD_CHARS] if isinstance(cell, str | bytes) else cell
 
 
-def _assessment(case: Case, judgement: Judgement, reason: _Reason) -> Assessment:
+def _assessment(judged: _Judged, reason: _Reason) -> Assessment:
+    case, judgement = judged
     hard, diagnosis, in_words = reason
     execution, detail, spider, bird, strict, gold, predicted = judgement
     if execution == "ok":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from t2s.sql.execute import OutcomeKind, Row
-
-Hardness = Literal["easy", "medium", "hard", "extra", "unknown"]  # unknown: SQLite runs what sqlglot cannot read
+from t2s.sql.hardness import Hardness
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import marshal
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 _LARGEST = 4_000_000  # bytes of one answer worth keeping
+_AT_ONCE = 500  # keys in one question to SQLite, of which old versions take 999
 
 
 class AnswerCache:
@@ -32,14 +34,18 @@ class AnswerCache:
         if self._connection is not None:
             self._connection.close()
 
-    def get(self, key: str) -> Any:
-        """The answer, or None."""
+    def get(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The answers that are there, by key."""
+        found: dict[str, Any] = {}
+        wanted = list(keys)
         if self._connection is None:
-            return None
+            return found
         with contextlib.suppress(sqlite3.Error, ValueError, EOFError, TypeError):
-            row = self._connection.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
-            return None if row is None else marshal.loads(row[0])
-        return None
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                select = f"SELECT key, value FROM answers WHERE key IN ({','.join('?' * len(some))})"
+                found.update((key, marshal.loads(value)) for key, value in self._connection.execute(select, some))
+        return found
 
     def put(self, answers: dict[str, Any]) -> None:
         """Keeps answers in one transaction; those too large are left out."""
@@ -52,19 +58,15 @@ class AnswerCache:
 
 def key(*parts: str) -> str:
     """A key that two lists of parts share only when they are the same."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    return digest.hexdigest()
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _open(file: Path) -> sqlite3.Connection | None:
     with contextlib.suppress(OSError, sqlite3.Error):
         file.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(file, timeout=10)
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")  # a lost answer is made again
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
         connection.commit()
         return connection

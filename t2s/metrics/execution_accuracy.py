@@ -1,15 +1,16 @@
 """Execution accuracy: run the gold and the prediction, and compare what they give."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from t2s.errors import DataError
 from t2s.metrics.intervals import wilson
-from t2s.sql.compare import Comparison, as_spider_runs, is_ordered, same_result, spider_orders
+from t2s.sql.compare import Comparison, as_run, same_answer
 from t2s.sql.execute import Outcome, OutcomeKind, Row, Sandbox
+from t2s.sql.testsuite import Suite
 
 # An outcome's kind other than "ok" is the verdict as it stands.
 VerdictKind = Literal["match", "mismatch"] | OutcomeKind
@@ -34,10 +35,12 @@ class Judge:
     Args:
         sandbox: Where the SQL runs; the caller closes it.
         comparison: What counts as the same result; see `t2s.sql.compare.same_result`.
+        suites: By database file: where there is one, right is what is right on all of its databases too.
     """
 
-    def __init__(self, sandbox: Sandbox, comparison: Comparison) -> None:
+    def __init__(self, sandbox: Sandbox, comparison: Comparison, suites: Mapping[Path, Suite] | None = None) -> None:
         self._sandbox = sandbox
+        self._suites = suites or {}
         self._comparison = comparison
         self._gold: dict[tuple[Path, str], Outcome] = {}
 
@@ -48,15 +51,19 @@ class Judge:
             DataError: the gold SQL itself does not run.
             DatabaseError: the database is missing or cannot be read.
         """
-        ordered = is_ordered(gold)
-        if self._comparison == "spider":
-            ordered = spider_orders(gold)
-            gold, predicted = as_spider_runs(gold), as_spider_runs(predicted)
-        expected = self._run_gold(database, gold)
-        outcome = self._sandbox.execute(predicted, database)
+        verdict = self._judge_on(database, gold, predicted)
+        if verdict.kind == "match" and database in self._suites:
+            for file in self._suites[database].files(gold):
+                if self._judge_on(file, gold, predicted).kind != "match":
+                    return Verdict("mismatch", by_luck(file.name))
+        return verdict
+
+    def _judge_on(self, database: Path, gold: str, predicted: str) -> Verdict:
+        expected = self._run_gold(database, as_run(gold, self._comparison))
+        outcome = self._sandbox.execute(as_run(predicted, self._comparison), database)
         if outcome.kind != "ok":
             return Verdict(outcome.kind, outcome.detail)
-        if same_result(expected.rows, outcome.rows, self._comparison, ordered):
+        if same_answer(gold, expected.rows, outcome.rows, self._comparison):
             return Verdict("match", "")
         return Verdict("mismatch", _difference(expected.rows, outcome.rows))
 
@@ -85,6 +92,11 @@ def judge(sandbox: Sandbox, database: Path, gold: str, predicted: str, compariso
         DatabaseError: the database is missing or cannot be read.
     """
     return Judge(sandbox, comparison).judge(database, gold, predicted)
+
+
+def by_luck(file: str) -> str:
+    """What is said of a prediction that is right on one database and wrong on another of its suite."""
+    return f"right rows by luck: not those of the gold on {file}"
 
 
 def _difference(gold: Sequence[Row], predicted: Sequence[Row]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 
 from t2s.errors import DataError
-from t2s.metrics.assessment import Assessment, Hardness
+from t2s.metrics.assessment import Assessment
 from t2s.metrics.intervals import wilson
 from t2s.sql.compare import Comparison
+from t2s.sql.hardness import Hardness
 
 COMPARISONS: tuple[Comparison, ...] = ("spider", "bird", "strict")
 INTERVALS = "95 % Wilson score intervals"

@@ -30,7 +30,7 @@ _MAX_DIFF_TOKENS = 600
 _GROUPS = ("hardness", "database", "tag", "execution", "diagnosis")
 
 
-def write_report(path: Path, title: str, assessments: Sequence[Assessment], paired: Paired | None = None) -> None:
+def write_report(path: Path, title: str, assessments: Sequence[Assessment], rules: Mapping[str, Any], paired: Paired | None = None) -> None:
     """Write the report on judged predictions as one HTML file.
 
     It holds its style, its script and its data, and asks for nothing else. Long texts and large results are cut, and
@@ -40,6 +40,7 @@ def write_report(path: Path, title: str, assessments: Sequence[Assessment], pair
         path: The file to write.
         title: What was judged.
         assessments: The judged predictions, in input order.
+        rules: How it was judged: `columns` (fixed or free) and `suite` (None for none).
         paired: A comparison with another set of predictions, to be shown too.
 
     Raises:
@@ -51,7 +52,7 @@ def write_report(path: Path, title: str, assessments: Sequence[Assessment], pair
     page = (
         _environment()
         .get_template("judgement.html")
-        .render(title=title, totals=totals, comparisons=COMPARISONS, groups=_GROUPS, data=data, paired=paired)
+        .render(title=title, totals=totals, comparisons=COMPARISONS, groups=_GROUPS, data=data, rules=rules, paired=paired)
     )
     # A lone surrogate, as in a file name that is no UTF-8, cannot be written; in the data JSON has escaped it already.
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))

@@ -1,5 +1,6 @@
 """Whether two results are the same."""
 
+import functools
 import math
 import re
 from collections import Counter
@@ -34,15 +35,40 @@ def same_result(gold: Sequence[Row], predicted: Sequence[Row], comparison: Compa
         ordered: Whether the order of rows counts too; without effect on "bird", which has none.
         columns: For "strict": "free" lets columns come in any order. "bird" never does, "spider" always.
     """
+    if gold is predicted:
+        return True
     if comparison == "bird":
-        return set(gold) == set(predicted)
+        return gold == predicted or set(gold) == set(predicted)
     if len(gold) != len(predicted):
         return False
     if comparison == "spider":
         return _same_for_spider(gold, predicted, ordered)
+    if gold == predicted:
+        return True
     first, second = [_cells(row) for row in gold], [_cells(row) for row in predicted]
     same = _near_lists if ordered else _same_multiset
     return same(first, second) or (columns == "free" and _some_column_order(first, second, same))
+
+
+def as_run(sql: str, comparison: Comparison) -> str:
+    """The query that a comparison runs: as written, but for `spider`."""
+    return as_spider_runs(sql) if comparison == "spider" else sql
+
+
+def same_answer(gold: str, expected: Sequence[Row], found: Sequence[Row], comparison: Comparison, columns: Columns = "fixed") -> bool:
+    """Whether a prediction's rows answer a gold query; `same_result` where the gold says if order counts.
+
+    Args:
+        gold: The gold query as written.
+        expected: Its rows; like `found` those of the query that `as_run` gives.
+        found: The prediction's rows.
+        comparison: See `same_result`.
+        columns: See `same_result`.
+    """
+    if expected is found:
+        return True
+    ordered = spider_orders(gold) if comparison == "spider" else comparison == "strict" and is_ordered(gold)
+    return same_result(expected, found, comparison, ordered, columns)
 
 
 def as_spider_runs(sql: str) -> str:
@@ -75,6 +101,7 @@ def spider_orders(gold: str) -> bool:
     return "order by" in gold.lower()
 
 
+@functools.lru_cache(maxsize=1024)  # a gold query is asked about for every prediction
 def is_ordered(sql: str) -> bool:
     """Whether the outermost query has an ORDER BY.
 
@@ -153,6 +180,8 @@ def _same_for_spider(gold: Sequence[Row], predicted: Sequence[Row], ordered: boo
         return True
     if len(gold[0]) != len(predicted[0]) or not _same_bags(gold, predicted, ordered):
         return False
+    if gold == predicted:
+        return True
     same = (lambda a, b: a == b) if ordered else (lambda a, b: Counter(a) == Counter(b))
     return same(list(gold), list(predicted)) or _some_column_order(list(gold), list(predicted), same)
 

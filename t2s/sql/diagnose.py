@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from t2s.errors import DataError
-from t2s.sql.clauses import Asked, Clauses, Combined, Key, Term, as_link, conjuncts, disjuncts, inline, read_clauses, text
+from t2s.sql.clauses import Asked, Clauses, Combined, Term, as_link, inline, read_clauses, text
 from t2s.sql.names import Names
 from t2s.sql.parse import parse_query
 from t2s.sql.schema import Schema
 from t2s.sql.values import Nearest
+from t2s.sql.words import (
+    SortedBy,
+    Speller,
+    Word,
+    aggregates,
+    atoms,
+    equal_columns,
+    joined_by_and,
+    left_over,
+    literals,
+    owners,
+    paired,
+    read_twice,
+    spellers,
+    subject,
+    texts,
+    without_aggregates,
+    without_columns,
+    without_literals,
+)
 
 # The most important first: what comes later is often a consequence of what comes before.
 DiagnosisKind = Literal[
@@ -39,7 +59,6 @@ DiagnosisKind = Literal[
 _RANK = {kind: rank for rank, kind in enumerate(get_args(DiagnosisKind))}
 # Of a longer query nobody reads a diagnosis; one of this length takes about a second.
 _MOST_CHARS = 10_000
-_MOST_CHARS_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -146,7 +165,7 @@ class _Comparison:
         found, faint = min(trials, key=lambda trial: (len(trial[0]), len(trial[1])))
         self.faint += faint
         yield from found
-        speller = _Speller({}, {})
+        speller = Speller({}, {})
         yield from _order(speller.keys(gold.order), speller.keys(predicted.order), place.ordered, gold.limit, predicted.limit)
         yield from _limit(gold.limit, predicted.limit)
 
@@ -157,8 +176,8 @@ class _Comparison:
         elif isinstance(predicted, Combined):
             yield Diagnosis("set_operation", f"{predicted.word}, where the gold has no set operator")
         first, second = _first(gold), _first(predicted)
-        spell = _Speller({}, _equal_columns(first.links | second.links))
-        yield from _columns(*_left_over(spell.all(first.columns), spell.all(second.columns)))
+        spell = Speller({}, equal_columns(first.links | second.links))
+        yield from _columns(*left_over(spell.all(first.columns), spell.all(second.columns)))
 
     def _clauses(self, gold: Clauses, predicted: Clauses, place: _Place) -> _Found:
         gold, predicted = self._ungrouped(gold, predicted), self._ungrouped(predicted, gold)
@@ -166,7 +185,7 @@ class _Comparison:
         tables = _Tables.of(gold, predicted)
         yield from tables.differences()
         yield from _joins(gold, predicted, tables)
-        spell, spell_predicted = _spellers(gold, predicted, tables.instead)
+        spell, spell_predicted = spellers(gold, predicted, tables.instead)
         yield from self._shown(spell.all(gold.columns), spell_predicted.all(predicted.columns), place)
         extreme = _Extreme.of(gold, predicted)
         yield from self._filters(spell.all(gold.filters), spell_predicted.all(predicted.filters), extreme)
@@ -182,17 +201,17 @@ class _Comparison:
             yield from _limit(gold.limit, predicted.limit)
         yield from self._in_from(gold.unions, predicted.unions)
 
-    def _shown(self, gold: list[_Word], predicted: list[_Word], place: _Place) -> _Found:
-        missing, extra = _left_over(gold, predicted)
+    def _shown(self, gold: list[Word], predicted: list[Word], place: _Place) -> _Found:
+        missing, extra = left_over(gold, predicted)
         yield from _columns(missing, extra)
         if place.ordered and not missing and not extra:
             self.faint += _in_another_order(gold, predicted)
         yield from self._nested(gold, predicted)
 
-    def _nested(self, gold: list[_Word], predicted: list[_Word]) -> _Found:
+    def _nested(self, gold: list[Word], predicted: list[Word]) -> _Found:
         """What differs in the queries nested in terms that are otherwise the same."""
         nesting = [[word for word in words if word.term.queries] for words in (gold, predicted)]
-        for one, other in _paired(nesting[0], nesting[1], lambda word: word.text):
+        for one, other in paired(nesting[0], nesting[1], lambda word: word.text):
             for first, second in zip(one.term.queries, other.term.queries, strict=False):
                 yield from self.compare(first, second, _NESTED)
 
@@ -202,33 +221,33 @@ class _Comparison:
         if len(gold) != len(predicted):
             yield Diagnosis("set_operation", f"{len(predicted)} set operators under FROM instead of {len(gold)}")
 
-    def _filters(self, gold: list[_Word], predicted: list[_Word], extreme: _Extreme | None) -> _Found:
+    def _filters(self, gold: list[Word], predicted: list[Word], extreme: _Extreme | None) -> _Found:
         yield from self._nested(gold, predicted)
-        missing, extra = _left_over(gold, predicted)
+        missing, extra = left_over(gold, predicted)
         if extreme is not None:
             missing, extra = extreme.without(missing), extreme.without(extra)
             yield Diagnosis("wrong_limit", extreme.detail)
-        if missing and extra and _atoms(missing) == _atoms(extra):
-            yield Diagnosis("wrong_filter", f"{_and(extra)} instead of {_and(missing)}")
+        if missing and extra and atoms(missing) == atoms(extra):
+            yield Diagnosis("wrong_filter", f"{joined_by_and(extra)} instead of {joined_by_and(missing)}")
             return
-        for one, other in _paired(missing, extra, _shape):
+        for one, other in paired(missing, extra, without_literals):
             yield self._value(one, other)
-        for one, other in _paired(missing, extra, _bare):
+        for one, other in paired(missing, extra, without_aggregates):
             yield Diagnosis(_aggregate_kind(one, other), f"the condition {other.said} instead of {one.said}")
-        same_value = _paired(missing, extra, lambda word: _literals(word) and (_subject(word), _literals(word)))
-        for one, other in [*same_value, *_paired(missing, extra, _subject)]:
+        same_value = paired(missing, extra, lambda word: literals(word) and (subject(word), literals(word)))
+        for one, other in [*same_value, *paired(missing, extra, subject)]:
             yield Diagnosis("wrong_filter", f"{other.said} instead of {one.said}")
-        for one, other in _paired(missing, extra, _test):
+        for one, other in paired(missing, extra, without_columns):
             yield Diagnosis(_column_kind(one, other), f"the condition {other.said} instead of {one.said}")
         yield from (Diagnosis("missing_filter", f"no condition {word.said}") for word in missing)
         yield from (Diagnosis("extra_filter", f"the condition {word.said}, which the gold does not ask") for word in extra)
 
-    def _value(self, gold: _Word, predicted: _Word) -> Diagnosis:
+    def _value(self, gold: Word, predicted: Word) -> Diagnosis:
         detail = f"{predicted.said} instead of {gold.said}"
         columns = list(predicted.term.tree.find_all(exp.Column))
         if self._nearest is None or len(columns) != 1 or predicted.tree.find(exp.Like, exp.Glob):
             return Diagnosis("wrong_value", detail)
-        for value in sorted(_texts(predicted) - _texts(gold)):
+        for value in sorted(texts(predicted) - texts(gold)):
             near = self._nearest(columns[0].table, columns[0].name, value)
             if near is not None:
                 detail += f"; the column has no {value!r}, the nearest is {near!r}"
@@ -254,7 +273,7 @@ class _Comparison:
                 self.faint.append(Diagnosis("distinct", said))
         return found
 
-    def _group(self, clauses: Clauses, spell: _Speller) -> dict[str, str]:
+    def _group(self, clauses: Clauses, spell: Speller) -> dict[str, str]:
         """What rows are grouped by, and how the query says it; beside a table's key its other columns say nothing."""
         keyed = {term.tree.text("table") for term in clauses.group if self._is_key(term)}
         words = [spell.word(term) for term in clauses.group if self._is_key(term) or term.tree.text("table") not in keyed]
@@ -262,67 +281,6 @@ class _Comparison:
 
     def _is_key(self, term: Term) -> bool:
         return isinstance(term.tree, exp.Column) and (term.tree.table, term.tree.name) in self._names.keys
-
-
-@dataclass(frozen=True)
-class _Word:
-    """A term in comparable words.
-
-    Attributes:
-        text: The same for what means the same in both queries.
-        tree: What that text is of.
-        term: The term as its query has it.
-    """
-
-    text: str
-    tree: exp.Expr
-    term: Term
-
-    @property
-    def said(self) -> str:
-        """The words of its query, cut where they are too many."""
-        said = text(self.term.tree)
-        return said if len(said) <= _MOST_CHARS_SHOWN else f"{said[:_MOST_CHARS_SHOWN]} ..."
-
-
-@dataclass(frozen=True)
-class _Sorted:
-    """A word of ORDER BY."""
-
-    text: str
-    descending: bool
-    said: str = field(compare=False)
-
-
-@dataclass(frozen=True)
-class _Speller:
-    """Turns terms into words.
-
-    Attributes:
-        tables: Table read in error -> the table it was read for.
-        columns: Column -> the one that stands for all that a join makes equal to it.
-    """
-
-    tables: Mapping[str, str]
-    columns: Mapping[str, str]
-
-    def word(self, term: Term) -> _Word:
-        tree = term.tree.transform(self._spelled) if self.tables or self.columns else term.tree
-        return _Word(text(tree), tree, term)
-
-    def all(self, terms: Sequence[Term]) -> list[_Word]:
-        return [self.word(term) for term in terms]
-
-    def keys(self, keys: Sequence[Key]) -> list[_Sorted]:
-        words = [(self.word(key.term), key.descending) for key in keys]
-        return [_Sorted(word.text, descending, word.said) for word, descending in words]
-
-    def _spelled(self, node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Column) or not node.table:
-            return node
-        table = self.tables.get(node.table, node.table)
-        table, _, name = self.columns.get(f"{table}.{node.name}", f"{table}.{node.name}").partition(".")
-        return exp.Column(this=exp.to_identifier(name), table=exp.to_identifier(table))
 
 
 @dataclass(frozen=True)
@@ -373,140 +331,36 @@ class _Extreme:
                 return cls(first, said if one is gold else "every row at the extreme, where the gold takes just the first")
         return None
 
-    def without(self, words: list[_Word]) -> list[_Word]:
+    def without(self, words: list[Word]) -> list[Word]:
         return [word for word in words if word.term is not self.condition]
 
 
-def _spellers(gold: Clauses, predicted: Clauses, instead: Mapping[str, str]) -> tuple[_Speller, _Speller]:
-    renamed = {as_link(*(_renamed(column, instead) for column in link)) for link in predicted.links}
-    # A wrong join makes nothing equal. Under an outer join one of the two may be NULL, and of a table read twice only one row is.
-    known = gold.links | {link for link in renamed if not _owners(link) <= set(gold.tables)}
-    twice = _twice(gold) | _twice(predicted)
-    equal = _equal_columns(set() if gold.outer or predicted.outer else {link for link in known if _owners(link).isdisjoint(twice)})
-    return _Speller({}, equal), _Speller(instead, equal)
+def _aggregate_kind(one: Word, other: Word) -> DiagnosisKind:
+    return "distinct" if aggregates(one) == aggregates(other) else "wrong_aggregate"
 
 
-def _owners(link: Iterable[str]) -> set[str]:
-    return {column.partition(".")[0] for column in link}
-
-
-def _twice(clauses: Clauses) -> set[str]:
-    return {table for table, times in Counter(clauses.tables).items() if times > 1}
-
-
-def _equal_columns(links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Column -> the first by name of all that the links make equal to it."""
-    groups: list[set[str]] = []
-    for link in links:
-        touched = [group for group in groups if not group.isdisjoint(link)]
-        groups = [group for group in groups if group.isdisjoint(link)] + [set(link).union(*touched)]
-    return {column: min(group) for group in groups for column in group}
-
-
-def _renamed(column: str, tables: Mapping[str, str]) -> str:
-    table, _, name = column.partition(".")
-    return f"{tables.get(table, table)}.{name}"
-
-
-def _left_over(gold: Sequence[_Word], predicted: Sequence[_Word]) -> tuple[list[_Word], list[_Word]]:
-    """What only the gold has, and what only the prediction has, as often as it has it."""
-    return _without(gold, predicted), _without(predicted, gold)
-
-
-def _without(words: Sequence[_Word], others: Sequence[_Word]) -> list[_Word]:
-    counts, left = Counter(word.text for word in others), []
-    for word in words:
-        if counts[word.text]:
-            counts[word.text] -= 1
-        else:
-            left.append(word)
-    return left
-
-
-def _paired(missing: list[_Word], extra: list[_Word], by: Callable[[_Word], object]) -> list[tuple[_Word, _Word]]:
-    """Words that are alike in one respect; they leave their lists."""
-    waiting: dict[object, list[_Word]] = {}
-    for word in reversed(extra):
-        waiting.setdefault(by(word), []).append(word)
-    found = [(word, waiting[respect].pop()) for word in missing if (respect := by(word)) and waiting.get(respect)]
-    taken = {id(word) for pair in found for word in pair}
-    missing[:], extra[:] = ([word for word in words if id(word) not in taken] for words in (missing, extra))
-    return found
-
-
-def _shape(word: _Word) -> str:
-    """The words without literals."""
-    return text(word.tree.transform(lambda node: exp.Placeholder() if isinstance(node, exp.Literal) else node))
-
-
-def _test(word: _Word) -> str:
-    """The words without columns."""
-    return text(word.tree.transform(lambda node: exp.Placeholder() if isinstance(node, exp.Column | exp.Star) else node))
-
-
-def _subject(word: _Word) -> frozenset[str]:
-    """What a condition is about: its columns and aggregates."""
-    return frozenset(node.sql("sqlite") for node in word.tree.find_all(exp.Column, exp.AggFunc))
-
-
-def _bare(word: _Word) -> str:
-    """The words without aggregates and their DISTINCT."""
-    return text(word.tree.transform(_without_aggregate))
-
-
-def _without_aggregate(node: exp.Expr) -> exp.Expr:
-    while isinstance(node, exp.AggFunc) or (isinstance(node, exp.Distinct) and len(node.expressions) == 1):
-        node = node.expressions[0] if isinstance(node, exp.Distinct) else node.this or exp.Placeholder()
-    return node
-
-
-def _aggregate_kind(one: _Word, other: _Word) -> DiagnosisKind:
-    return "distinct" if _aggregates(one) == _aggregates(other) else "wrong_aggregate"
-
-
-def _column_kind(one: _Word, other: _Word) -> DiagnosisKind:
+def _column_kind(one: Word, other: Word) -> DiagnosisKind:
     # COUNT(*) counts rows, COUNT(column) those without NULL.
     stars = [len(list(word.tree.find_all(exp.Star))) for word in (one, other)]
     return "wrong_column" if stars[0] == stars[1] else "wrong_aggregate"
 
 
-def _aggregates(word: _Word) -> list[str]:
-    return sorted(type(node).__name__ for node in word.tree.find_all(exp.AggFunc))
-
-
-def _literals(word: _Word) -> frozenset[str]:
-    return frozenset(node.name for node in word.tree.find_all(exp.Literal))
-
-
-def _texts(word: _Word) -> set[str]:
-    return {node.name for node in word.tree.find_all(exp.Literal) if node.is_string}
-
-
-def _atoms(words: list[_Word]) -> Counter[str]:
-    """The conditions under all AND and OR."""
-    return Counter(text(atom) for word in words for part in conjuncts(word.tree) for piece in disjuncts(part) for atom in conjuncts(piece))
-
-
-def _and(words: list[_Word]) -> str:
-    return " AND ".join(f"({word.said})" if isinstance(word.tree, exp.Or) else word.said for word in words)
-
-
-def _columns(missing: list[_Word], extra: list[_Word]) -> _Found:
-    for one, other in _paired(missing, extra, _shape):
+def _columns(missing: list[Word], extra: list[Word]) -> _Found:
+    for one, other in paired(missing, extra, without_literals):
         yield Diagnosis("wrong_value", f"{other.said} instead of {one.said}")
-    for one, other in _paired(missing, extra, _bare):
+    for one, other in paired(missing, extra, without_aggregates):
         yield Diagnosis(_aggregate_kind(one, other), f"{other.said} instead of {one.said}")
-    for one, other in _paired(missing, extra, _test):
+    for one, other in paired(missing, extra, without_columns):
         yield Diagnosis(_column_kind(one, other), f"{other.said} instead of {one.said}")
-    for one, other in _paired(missing, extra, lambda word: True):
+    for one, other in paired(missing, extra, lambda word: True):
         counts = isinstance(one.tree, exp.Count) and isinstance(other.tree, exp.Count)
-        kind: DiagnosisKind = "distinct" if counts else "wrong_column" if _aggregates(one) == _aggregates(other) else "wrong_aggregate"
+        kind: DiagnosisKind = "distinct" if counts else "wrong_column" if aggregates(one) == aggregates(other) else "wrong_aggregate"
         yield Diagnosis(kind, f"{other.said} instead of {one.said}")
     yield from (Diagnosis("wrong_column", f"does not show {word.said}") for word in missing)
     yield from (Diagnosis("wrong_column", f"also shows {word.said}") for word in extra)
 
 
-def _in_another_order(gold: list[_Word], predicted: list[_Word]) -> _Found:
+def _in_another_order(gold: list[Word], predicted: list[Word]) -> _Found:
     if [word.text for word in gold] != [word.text for word in predicted]:
         yield Diagnosis("wrong_column", "the columns in another order")
         return
@@ -532,10 +386,10 @@ def _joins(gold: Clauses, predicted: Clauses, tables: _Tables) -> _Found:
 
 def _joined(clauses: Clauses, tables: Collection[str]) -> set[frozenset[str]]:
     """The sets of columns that the joins make equal; the pairs as they are written, where a table is read twice."""
-    if _twice(clauses):
-        return {frozenset(link) for link in clauses.links if _owners(link) <= set(tables)}
+    if read_twice(clauses):
+        return {frozenset(link) for link in clauses.links if owners(link) <= set(tables)}
     groups: dict[str, set[str]] = {}
-    for column, first in _equal_columns(clauses.links).items():
+    for column, first in equal_columns(clauses.links).items():
         if column.partition(".")[0] in tables:
             groups.setdefault(first, set()).add(column)
     return {frozenset(group) for group in groups.values() if len(group) > 1}
@@ -556,7 +410,7 @@ def _grouping(gold: dict[str, str], predicted: dict[str, str]) -> _Found:
         yield Diagnosis("grouping", f"groups by {extra}, which the gold does not")
 
 
-def _order(gold: list[_Sorted], predicted: list[_Sorted], shows: bool, limit: str, predicted_limit: str) -> _Found:
+def _order(gold: list[SortedBy], predicted: list[SortedBy], shows: bool, limit: str, predicted_limit: str) -> _Found:
     # Without ORDER BY the gold takes any rows up to its LIMIT; an order longer than the gold's only settles ties.
     free = not gold and not (limit and predicted)
     if free or not (shows or limit or predicted_limit) or (gold and predicted[: len(gold)] == gold):
@@ -569,7 +423,7 @@ def _order(gold: list[_Sorted], predicted: list[_Sorted], shows: bool, limit: st
         yield Diagnosis("wrong_order", f"orders by {_keys(predicted)} instead of {_keys(gold)}")
 
 
-def _keys(keys: Iterable[_Sorted]) -> str:
+def _keys(keys: Iterable[SortedBy]) -> str:
     return ", ".join(f"{key.said} {'DESC' if key.descending else 'ASC'}" for key in keys)
 
 

@@ -1,5 +1,6 @@
 """Run generated SQL in processes that can only read, and that can be killed."""
 
+import contextlib
 import itertools
 import os
 import threading
@@ -18,6 +19,7 @@ from t2s.errors import DatabaseError
 from t2s.sql.database import Source, readable, unreadable
 from t2s.sql.lexer import code_tokens, first_statement
 from t2s.sql.process import DiedError, OverdueError, WorkerProcess, watch
+from t2s.sql.worker import Reply
 
 Value = None | int | float | str | bytes
 Row = tuple[Value, ...]
@@ -41,8 +43,8 @@ OutcomeKind = Literal[
 # SQLite stops itself at the deadline; one long call inside it only ends when the process does.
 _GRACE_S = 0.5
 _MAX_SQL_CHARS = 100_000
-# Statements go to a thread in chunks: handing over each one by itself takes longer than running a small query.
-_MAX_CHUNK = 16
+# Statements go to a thread and on to a worker in chunks: handing over each one by itself takes longer than running a small query.
+_CHUNKS = (1, 2, 4, 8, 16)
 # Chunks handed out per worker before the next outcome is waited for: enough to keep the others busy behind a slow one.
 _CHUNKS_AHEAD = 2
 
@@ -127,13 +129,11 @@ class Sandbox:
         statement = _only_query(sql)
         if isinstance(statement, Outcome):
             return statement
-        outcome = self._run(statement, source)
+        (answer,) = self._run([(statement, source)])
         if source.static and source.changed():
             # Somebody wrote while it was read without locks: what came may be half old, half new.
-            outcome = self._run(statement, readable(database, static=False))
-        if isinstance(outcome, str):
-            raise DatabaseError(unreadable(database, outcome))
-        return outcome
+            (answer,) = self._run([(statement, readable(database, static=False))])
+        return _readable_answer(answer, database)
 
     def execute_many(self, cases: Iterable[tuple[str, Path]]) -> Iterator[Outcome]:
         """Outcomes of (SQL, database) in the order given, as they come; see `execute`. One that fails does not touch the next.
@@ -157,38 +157,59 @@ class Sandbox:
 
     def _execute_chunk(self, cases: Sequence[tuple[str, Path]], stop: threading.Event) -> "_Answers":
         outcomes: list[Outcome] = []
-        for sql, database in cases:
-            if stop.is_set():
-                break
-            try:
-                outcomes.append(self.execute(sql, database))
-            except Exception as error:  # it is raised where its statement stood
-                return outcomes, error
+        try:
+            outcomes.extend(self._execute_together(cases, stop))
+        except Exception as error:  # it is raised where its statement stood
+            return outcomes, error
         return outcomes, None
 
-    def _run(self, sql: str, source: Source) -> Outcome | str:
-        """The outcome on a free worker; a string says why the database cannot be opened."""
+    def _execute_together(self, cases: Sequence[tuple[str, Path]], stop: threading.Event) -> Iterator[Outcome]:
+        """What `execute` gives for each; statements on static files share a message to a worker, and the looks at the files."""
+        sources = {database: _static(database) for database in dict.fromkeys(database for _, database in cases)}
+        asked: dict[int, tuple[str, Source]] = {}
+        for place, (sql, database) in enumerate(cases):
+            source, statement = sources[database], _only_query(sql)
+            if source is not None and isinstance(statement, str):
+                asked[place] = statement, source
+        answers: list[_Answer] = []
+        while len(answers) < len(asked) and not stop.is_set():
+            answers += self._run(list(asked.values())[len(answers) :], stop)
+        known = dict(zip(asked, answers, strict=False))  # all of them, unless it was stopped
+        changed = {database for database, source in sources.items() if source is not None and source.changed()}
+        for place, (sql, database) in enumerate(cases):
+            if stop.is_set():
+                return
+            alone = place not in known or database in changed
+            yield self.execute(sql, database) if alone else _readable_answer(known[place], database)
+
+    def _run(self, asked: Sequence[tuple[str, Source]], stop: threading.Event | None = None) -> "list[_Answer]":
+        """Answers of a free worker: to the first statement, and to those behind it up to one that ends the process."""
         process = self._free.get()
         try:
             process.start()
-            return self._ask(process, sql, source)
+            return self._ask(process, asked, stop)
         finally:
             self._free.put(process)
 
-    def _ask(self, process: WorkerProcess, sql: str, source: Source) -> Outcome | str:
+    def _ask(self, process: WorkerProcess, asked: Sequence[tuple[str, Source]], stop: threading.Event | None) -> "list[_Answer]":
+        answers: list[_Answer] = []
         start = time.monotonic()
         try:
-            rows, reply = process.ask((sql, source.uri, source.stamp), self._timeout_s + _GRACE_S)
+            statements = [(sql, source.uri, source.stamp) for sql, source in asked]
+            # Closed before the worker is free again: answers nobody waits for must not be there for the next.
+            with contextlib.closing(process.ask(statements, self._timeout_s + _GRACE_S)) as arriving:
+                for rows, reply in arriving:
+                    answers.append(_answer(rows, reply))
+                    start = time.monotonic()
+                    if stop is not None and stop.is_set():
+                        break
         except OverdueError:
-            return _failure("timeout", f"gave up after {self._timeout_s:g} s", time.monotonic() - start)
+            answers.append(_failure("timeout", f"gave up after {self._timeout_s:g} s", time.monotonic() - start))
         except DiedError:
             if self._closed:
                 raise RuntimeError("the sandbox was closed while it ran SQL") from None
-            return _failure("crashed", "the SQL process died", time.monotonic() - start)
-        kind, columns, detail, seconds = reply
-        if kind == "no_database":
-            return detail
-        return Outcome(cast(OutcomeKind, kind), columns, tuple(rows) if kind == "ok" else (), detail, seconds)
+            answers.append(_failure("crashed", "the SQL process died", time.monotonic() - start))
+        return answers
 
 
 def _close_all(workers: Sequence[WorkerProcess], stop: threading.Event, owner: int) -> None:
@@ -199,8 +220,23 @@ def _close_all(workers: Sequence[WorkerProcess], stop: threading.Event, owner: i
         process.close()
 
 
+# What a worker says of a statement; a string says why the database cannot be opened.
+_Answer = Outcome | str
 # Outcomes, and what the statement behind them raised.
 _Answers = tuple[list[Outcome], Exception | None]
+
+
+def _answer(rows: list[Row], reply: Reply) -> _Answer:
+    kind, columns, detail, seconds, _ = reply
+    if kind == "no_database":
+        return detail
+    return Outcome(cast(OutcomeKind, kind), columns, tuple(rows) if kind == "ok" else (), detail, seconds)
+
+
+def _readable_answer(answer: _Answer, database: Path) -> Outcome:
+    if isinstance(answer, str):
+        raise DatabaseError(unreadable(database, answer))
+    return answer
 
 
 def _outcomes(answers: _Answers) -> Iterator[Outcome]:
@@ -210,13 +246,20 @@ def _outcomes(answers: _Answers) -> Iterator[Outcome]:
         raise error
 
 
+def _static(database: Path) -> Source | None:
+    """How to read a file that nobody writes to; None for one that is missing or at work, which is seen to statement by statement."""
+    try:
+        source = readable(database)
+    except DatabaseError:
+        return None
+    return source if source.static else None
+
+
 def _chunks(cases: Iterable[tuple[str, Path]], workers: int) -> Iterator[list[tuple[str, Path]]]:
     """Small chunks first, so that a few slow statements spread over all workers; larger ones later."""
     remaining = iter(cases)
-    for number in itertools.count():
-        chunk = list(itertools.islice(remaining, min(1 + number // workers, _MAX_CHUNK)))
-        if not chunk:
-            return
+    sizes = (size for size in _CHUNKS for _ in range(workers))
+    while chunk := list(itertools.islice(remaining, next(sizes, _CHUNKS[-1]))):
         yield chunk
 
 

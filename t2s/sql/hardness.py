@@ -30,7 +30,7 @@ from sqlglot import exp
 from t2s.sql.names import first_select, from_items, is_query
 from t2s.sql.parse import parse_query
 
-Hardness = Literal["easy", "medium", "hard", "extra"]
+Hardness = Literal["easy", "medium", "hard", "extra", "unknown"]  # unknown, said elsewhere: SQLite runs what sqlglot cannot read
 
 _PATTERNS = (exp.Like, exp.ILike, exp.Glob, exp.Match, exp.RegexpLike)
 _NEGATED = (exp.In, exp.Between, *_PATTERNS)

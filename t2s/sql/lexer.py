@@ -5,8 +5,7 @@ This never fails: it is used on text that may not be SQL at all.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 TokenKind = Literal["space", "comment", "quoted", "word", "symbol"]
 
@@ -24,8 +23,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One token: its kind, its text as written, and where it starts in the SQL, in characters."""
 
     kind: TokenKind

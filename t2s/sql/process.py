@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +16,9 @@ from t2s.sql import worker
 _START_S = 60.0
 # Beside the rows of a result, an answer holds column names, a sentence, and a header for each batch.
 _OVERHEAD_BYTES = 1_000_000
+_BUFFER_BYTES = 65_536  # as much as a pipe holds on Linux: answers that wait are taken in one go
+
+Statement = tuple[str, str, object]  # SQL, and the URI and stamp of its database
 
 
 class OverdueError(Exception):
@@ -63,22 +66,30 @@ class WorkerProcess:
         self.end()
         command = self._start()
         try:
-            self._exchange(None, _START_S)
+            with self._talking(_START_S):
+                self._answer()
         except (OverdueError, DiedError) as error:
             raise RuntimeError(f"the SQL process does not start; try it by hand: {' '.join(command)}") from error
 
-    def ask(self, request: tuple[object, ...], patience_s: float) -> tuple[list[worker.Row], worker.Reply]:
-        """Rows and the closing reply to one statement.
+    def ask(self, statements: Sequence[Statement], patience_s: float) -> Generator[tuple[list[worker.Row], worker.Reply], None, None]:
+        """Rows and the closing reply of each statement, in order and as they come; all of them travel in one message.
+
+        They end early when the process is killed for being late just as an answer arrives: ask again for the others.
 
         Raises:
-            OverdueError: there was no answer within `patience_s` seconds. The process is gone.
-            DiedError: the process died over it.
+            OverdueError: there was no answer within `patience_s` seconds after the one before. The process is gone.
+            DiedError: the process died over the statement that comes next.
         """
-        rows, reply = self._exchange(request, patience_s)
-        if not isinstance(reply, tuple) or len(reply) != 4:
-            self.end()
-            raise DiedError
-        return rows, reply
+        with self._talking(patience_s):
+            self._send(list(statements))
+            for left in reversed(range(len(statements))):
+                rows, reply = self._answer()
+                if not isinstance(reply, tuple) or len(reply) != 5 or not isinstance(reply[4], list):
+                    raise ValueError("this is no reply")
+                in_time = self._expect(time.monotonic() + patience_s if left else math.inf)
+                yield rows + reply[4], reply
+                if not in_time:
+                    return
 
     def kill_if_overdue(self) -> float:
         """Kill the process if its answer is late; returns the seconds until it will be."""
@@ -111,45 +122,54 @@ class WorkerProcess:
             if self._closed:
                 raise RuntimeError("the sandbox is closed: run SQL inside its `with` block")
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+                command,
+                bufsize=_BUFFER_BYTES,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
             )
         return command
 
-    def _exchange(self, request: object, patience_s: float) -> tuple[list[worker.Row], Any]:
-        """Send a request (None: nothing) and wait for the answer. Whatever goes wrong ends the process."""
-        self._expect(time.monotonic() + patience_s)
-        answered = False
+    @contextlib.contextmanager
+    def _talking(self, patience_s: float) -> Iterator[None]:
+        """A conversation whose first answer is due in `patience_s` seconds. Whatever goes wrong ends the process."""
+        with self._lock:
+            self._overdue, self._deadline = False, time.monotonic() + patience_s
+        complete = False
         try:
-            answer = self._talk(request)
-            answered = True
-            return answer
+            yield
+            complete = True
         except (EOFError, OSError, ValueError, TypeError, MemoryError) as error:
             raise (OverdueError if self._overdue else DiedError) from error
         finally:
-            self._expect(math.inf)
             # Ctrl-C in the middle: an answer may still be on its way, which the next request must not take for its own.
             # A kill that came too late to prevent the answer still ends the process.
-            if not answered or self._overdue:
+            if not self._expect(math.inf) or not complete:
                 self.end()
 
-    def _expect(self, deadline: float) -> None:
+    def _expect(self, deadline: float) -> bool:
+        """When the next answer is due. False: the one before was late, and the process is killed."""
         with self._lock:
-            if deadline < math.inf:
-                self._overdue = False
-            self._deadline = deadline
+            self._deadline = math.inf if self._overdue else deadline
+            return not self._overdue
 
-    def _talk(self, request: object) -> tuple[list[worker.Row], Any]:
+    def _send(self, message: object) -> None:
         process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if process is None or process.stdin is None:
             raise EOFError
-        if request is not None:
-            worker.write_message(process.stdin, request)
-            process.stdin.flush()
+        worker.write_message(process.stdin, message)
+        process.stdin.flush()
+
+    def _answer(self) -> tuple[list[worker.Row], Any]:
+        process = self._process
+        if process is None or process.stdout is None:
+            raise EOFError
         return _answer(process.stdout, self._max_answer_bytes)
 
 
 def _answer(stream: IO[bytes], max_bytes: int) -> tuple[list[worker.Row], Any]:
-    """All rows, and the message behind them; `max_bytes` is for a process that keeps to no cap of its own."""
+    """Rows, and the message behind them; `max_bytes` is for a process that keeps to no cap of its own."""
     rows: list[worker.Row] = []
     while True:
         message, size = worker.read_message(stream, max_bytes)

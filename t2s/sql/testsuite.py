@@ -31,9 +31,9 @@ from t2s.sql.schema import Schema, read_schema
 from t2s.sql.source import Source, read_source
 from t2s.sql.variants import STYLES, write_variant
 
-_FILE = "suite.json"
+FILE = "suite.json"
 _VARIANTS = "variant_{}.sqlite"
-_VERSION = 1
+VERSION = 1  # of suites: raise it when their file, the mutants, the variants or the choice change
 # Other constants of a query come from a column's samples.
 _SAMPLES = 20
 
@@ -179,7 +179,7 @@ def build_suite(
     equivalent = tuple(survivors[index] for index in left if index not in seen)
     figures = _figures(ran, survivors, missed, equivalent, variants, probes)
     suite = Suite(database.absolute(), sha256(database), tuple(queries), tuple(skipped), kept, figures, equivalent, missed)
-    write_text(out_dir / _FILE, _as_json(suite))
+    write_text(out_dir / FILE, _as_json(suite))
     return suite
 
 
@@ -189,13 +189,13 @@ def load_suite(out_dir: Path) -> Suite:
     Raises:
         DataError: there is none, it was written by another version, or a variant is gone.
     """
-    file = out_dir / _FILE
+    file = out_dir / FILE
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"no suite in {out_dir} ({error}); build one with scripts/build_suite.py") from error
-    if known.get("version") != _VERSION:
-        raise DataError(f"{file} has version {known.get('version')}, not {_VERSION}; build the suite anew")
+    if known.get("version") != VERSION:
+        raise DataError(f"{file} has version {known.get('version')}, not {VERSION}; build the suite anew")
     suite = _from_json(known, out_dir)
     gone = [str(variant.file) for variant in suite.variants if not variant.file.is_file()]
     if gone:
@@ -379,7 +379,7 @@ def _figures(
 
 
 def _as_json(suite: Suite) -> str:
-    known = asdict(suite) | {"version": _VERSION, "database": str(suite.database)}
+    known = asdict(suite) | {"version": VERSION, "database": str(suite.database)}
     for variant in known["variants"]:
         variant["file"] = variant["file"].name
         variant["unsettled"] = sorted(variant["unsettled"])

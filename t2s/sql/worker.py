@@ -2,20 +2,24 @@
 
 `t2s.sql.process` starts this file by its path in an isolated interpreter, so it starts in milliseconds and imports
 the standard library alone. A message is a length and marshalled plain values: the parent must not unpickle what
-comes out of a process that may have been taken over. The answer to a statement is any number of lists of rows,
-sent while SQLite is at work on the next ones, and a closing `Reply`.
+comes out of a process that may have been taken over. A message from the parent is a list of statements. The answer
+to each is any number of lists of rows, sent while SQLite is at work on the next ones, and a closing `Reply` with the last.
 """
+
+from __future__ import annotations
 
 import _thread
 import marshal
-import re
 import signal
 import sqlite3
 import struct
 import sys
 import time
-from collections.abc import Callable
-from typing import IO, Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as in `typing`, whose import would take a sixth of the time a worker takes to start
+    from collections.abc import Callable
+    from typing import IO, Any, TypeAlias
 
 try:
     import resource
@@ -47,63 +51,62 @@ _DENIED_FUNCTIONS = frozenset(
 _PLAIN_FUNCTIONS = frozenset({"->", "->>", "bm25", "highlight", "match", "matchinfo", "offsets", "rtreedepth", "rtreenode", "snippet"})
 _INNOCUOUS = 0x200000  # SQLITE_INNOCUOUS in sqlite3.h
 
-# How SQLite's messages begin or end, in order of trial; names in them are the model's, so the middle says nothing.
-_KINDS = tuple(
-    (re.compile(pattern, re.DOTALL), kind)
-    for pattern, kind in (
-        (r"interrupted$", "timeout"),
-        # Somebody else's doing: no statement could have run.
-        (r"database( table)? is locked", "no_database"),
-        (r"no such table: ", "missing_table"),
-        (r"unknown database ", "missing_table"),
-        (r"no tables specified$", "missing_table"),
-        (r"no such column: ", "missing_column"),
-        (r"cannot join using column .* not present in both tables$", "missing_column"),
-        (r"table .* has no column named ", "missing_column"),
-        (r"ambiguous column name: ", "ambiguous_column"),
-        (r"ambiguous reference to .* in USING\(\)$", "ambiguous_column"),
-        (r"no such function: ", "wrong_function"),
-        (r"wrong number of arguments to function ", "wrong_function"),
-        (r"too many arguments on ", "wrong_function"),
-        (r".* is not a function$", "wrong_function"),
-        (r".* may not be used as a window function$", "wrong_function"),
-        (r"DISTINCT aggregates must have exactly one argument$", "wrong_function"),
-        (r"DISTINCT is not supported for window functions$", "wrong_function"),
-        (r"unable to use function ", "wrong_function"),
-        (r"misuse of (aliased )?(aggregate|window function)", "misuse_of_aggregate"),
-        (r"FILTER (clause )?may (only|not) be used with ", "misuse_of_aggregate"),
-        (r"aggregate functions are not allowed in ", "misuse_of_aggregate"),
-        (r"HAVING clause on a non-aggregate query$", "misuse_of_aggregate"),
-        (r"a GROUP BY clause is required before HAVING$", "misuse_of_aggregate"),
-        (r".*syntax error$", "syntax_error"),
-        (r"incomplete input$", "syntax_error"),
-        (r"unrecognized token: ", "syntax_error"),
-        (r"hex literal too big: ", "syntax_error"),
-        (r".* clause should come after .* not before$", "syntax_error"),
-        (r"a JOIN clause is required before ", "syntax_error"),
-        (r"unknown (or unsupported )?join type: ", "syntax_error"),
-        (r".*null character", "syntax_error"),
-        (r"You can only execute one statement at a time", "refused"),
-        (r"not authorized$", "refused"),
-        (r"(access to .* is|use of .*) prohibited", "refused"),
-        (r"unsafe use of ", "refused"),
-        (r"attempt to write a readonly database$", "refused"),
-        (r"table .* may not be modified$", "refused"),
-        (r".*too (big|large|complex|deep)\b", "too_large"),
-        (r"too many ", "too_large"),
-        (r"at most \d+ tables in a join$", "too_large"),
-        (r"(parser )?stack overflow$", "too_large"),
-        (r"out of memory$", "too_large"),
-    )
+# How SQLite's messages begin, what is in them, how they end, in order of trial; names in them are the model's, so the
+# middle says little. Plain texts: patterns would double the time a worker takes to start.
+_KINDS: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
+    (("interrupted",), "", "interrupted", "timeout"),
+    # Somebody else's doing: no statement could have run.
+    (("database is locked", "database table is locked"), "", "", "no_database"),
+    (("no such table: ", "unknown database "), "", "", "missing_table"),
+    (("no tables specified",), "", "specified", "missing_table"),
+    (("no such column: ",), "", "", "missing_column"),
+    (("cannot join using column ",), "", " not present in both tables", "missing_column"),
+    (("table ",), " has no column named ", "", "missing_column"),
+    (("ambiguous column name: ",), "", "", "ambiguous_column"),
+    (("ambiguous reference to ",), "", " in USING()", "ambiguous_column"),
+    (("no such function: ", "wrong number of arguments to function ", "too many arguments on "), "", "", "wrong_function"),
+    (("",), "", " is not a function", "wrong_function"),
+    (("",), "", " may not be used as a window function", "wrong_function"),
+    (("DISTINCT aggregates must have exactly one argument",), "", "argument", "wrong_function"),
+    (("DISTINCT is not supported for window functions",), "", "functions", "wrong_function"),
+    (("unable to use function ",), "", "", "wrong_function"),
+    (("misuse of aggregate", "misuse of window function"), "", "", "misuse_of_aggregate"),
+    (("misuse of aliased aggregate", "misuse of aliased window function"), "", "", "misuse_of_aggregate"),
+    (("FILTER may only be used with ", "FILTER clause may only be used with "), "", "", "misuse_of_aggregate"),
+    (("FILTER may not be used with ", "FILTER clause may not be used with "), "", "", "misuse_of_aggregate"),
+    (("aggregate functions are not allowed in ",), "", "", "misuse_of_aggregate"),
+    (("HAVING clause on a non-aggregate query",), "", "query", "misuse_of_aggregate"),
+    (("a GROUP BY clause is required before HAVING",), "", "HAVING", "misuse_of_aggregate"),
+    (("",), "", "syntax error", "syntax_error"),
+    (("incomplete input",), "", "input", "syntax_error"),
+    (("unrecognized token: ", "hex literal too big: ", "a JOIN clause is required before "), "", "", "syntax_error"),
+    (("",), " clause should come after ", " not before", "syntax_error"),
+    (("unknown join type: ", "unknown or unsupported join type: "), "", "", "syntax_error"),
+    (("",), "null character", "", "syntax_error"),
+    (("You can only execute one statement at a time",), "", "", "refused"),
+    (("not authorized",), "", "authorized", "refused"),
+    (("access to ",), " is prohibited", "", "refused"),
+    (("use of ",), " prohibited", "", "refused"),
+    (("unsafe use of ",), "", "", "refused"),
+    (("attempt to write a readonly database",), "", "database", "refused"),
+    (("table ",), "", " may not be modified", "refused"),
+    (("",), "too big", "", "too_large"),
+    (("",), "too large", "", "too_large"),
+    (("",), "too complex", "", "too_large"),
+    (("",), "too deep", "", "too_large"),
+    (("too many ",), "", "", "too_large"),
+    (("at most ",), "", " tables in a join", "too_large"),
+    (("stack overflow", "parser stack overflow"), "", "overflow", "too_large"),
+    (("out of memory",), "", "memory", "too_large"),
 )
 
 # SQLite's recursions (patterns, expressions, JSON) take up to 5 MB. A main thread's stack grows as it is used, which
 # fails once other memory has filled the address space; a thread's stack is there from the start.
 _STACK_BYTES = 16 << 20
 
-# kind, columns, detail, seconds; the kind `no_database` says that it cannot be opened
-Reply = tuple[str, tuple[str, ...], str, float]
-Row = tuple[Any, ...]
+# kind, columns, detail, seconds, the last rows; the kind `no_database` says that it cannot be opened
+Reply: TypeAlias = "tuple[str, tuple[str, ...], str, float, list[Row]]"
+Row: TypeAlias = "tuple[Any, ...]"
 
 
 def write_message(stream: IO[bytes], message: Any) -> None:
@@ -166,7 +169,7 @@ class Worker:
             sql: One statement.
             uri: Opens the database.
             stamp: Changes with the file.
-            send: Takes the rows, batch by batch; those of a statement that fails later count for nothing.
+            send: Takes all rows but the last, batch by batch; those of a statement that fails later count for nothing.
         """
         start = time.monotonic()
         self._denied = ""
@@ -174,48 +177,49 @@ class Worker:
             try:
                 connection = self._connection(uri, stamp)
             except sqlite3.Error as error:
-                return "no_database", (), str(error)[:_MAX_DETAIL_CHARS], 0.0
-            columns = self._stream(connection, sql, start + self._timeout_s, send)
+                return "no_database", (), str(error)[:_MAX_DETAIL_CHARS], 0.0, []
+            columns, rows = self._stream(connection, sql, start + self._timeout_s, send)
         except _STATEMENT_ERRORS as error:
             kind, detail = self._failure(error)
-            return kind, (), detail[:_MAX_DETAIL_CHARS], time.monotonic() - start
-        return "ok", columns, "", time.monotonic() - start
+            return kind, (), detail[:_MAX_DETAIL_CHARS], time.monotonic() - start, []
+        return "ok", columns, "", time.monotonic() - start, rows
 
-    def _stream(self, connection: sqlite3.Connection, sql: str, deadline: float, send: Callable[[list[Row]], None]) -> tuple[str, ...]:
-        """Send all rows; returns the names of the columns."""
+    def _stream(
+        self, connection: sqlite3.Connection, sql: str, deadline: float, send: Callable[[list[Row]], None]
+    ) -> tuple[tuple[str, ...], list[Row]]:
+        """Send all rows but the last; returns the names of the columns, and those."""
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPCODES_PER_CHECK)
         cursor = connection.execute(sql)
         try:
             columns = tuple(column[0] for column in cursor.description or ())
-            self._send_rows(cursor, _weight(columns), deadline, send)
-            return columns
+            return columns, self._send_rows(cursor, _weight(columns), deadline, send)
         finally:
             cursor.close()
 
-    def _send_rows(self, cursor: sqlite3.Cursor, total_bytes: int, deadline: float, send: Callable[[list[Row]], None]) -> None:
+    def _send_rows(self, cursor: sqlite3.Cursor, total_bytes: int, deadline: float, send: Callable[[list[Row]], None]) -> list[Row]:
         batch: list[Row] = []
         batch_bytes = 0
         for count, row in enumerate(cursor):
             weight = _weight(row)
             total_bytes += weight
-            self._check(count, total_bytes, deadline)
+            # A row may take one opcode and one long call, which SQLite's own look at the clock sees rarely.
+            if count >= self._max_rows or total_bytes > self._max_bytes or time.monotonic() > deadline:
+                raise self._past_limit(count, total_bytes)
             batch.append(row)
             batch_bytes += weight
             if batch_bytes > _BATCH_BYTES:
                 send(batch)
                 batch, batch_bytes = [], 0
-        self._check(0, total_bytes, deadline)
-        if batch:
-            send(batch)
+        if total_bytes > self._max_bytes or time.monotonic() > deadline:
+            raise self._past_limit(0, total_bytes)
+        return batch
 
-    def _check(self, rows_before: int, total_bytes: int, deadline: float) -> None:
+    def _past_limit(self, rows_before: int, total_bytes: int) -> _LimitError:
         if rows_before >= self._max_rows:
-            raise _LimitError("too_large", f"more than {self._max_rows} rows")
+            return _LimitError("too_large", f"more than {self._max_rows} rows")
         if total_bytes > self._max_bytes:
-            raise _LimitError("too_large", f"more than {self._max_bytes} bytes")
-        # A row may take one opcode and one long call, which SQLite's own look at the clock sees rarely.
-        if time.monotonic() > deadline:
-            raise _LimitError("timeout", self._too_late())
+            return _LimitError("too_large", f"more than {self._max_bytes} bytes")
+        return _LimitError("timeout", self._too_late())
 
     def _failure(self, error: BaseException) -> tuple[str, str]:
         """Kind and detail of what stopped a statement."""
@@ -287,7 +291,10 @@ def _weight(values: tuple[Any, ...]) -> int:
 
 
 def _kind(message: str) -> str:
-    return next((kind for pattern, kind in _KINDS if pattern.match(message)), "error")
+    return next(
+        (kind for begins, inside, ends, kind in _KINDS if message.startswith(begins) and inside in message and message.endswith(ends)),
+        "error",
+    )
 
 
 def _unsafe_functions() -> set[str]:
@@ -358,17 +365,22 @@ def _serve(timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: in
     worker = Worker(timeout_s, max_rows, max_bytes, max_memory_bytes)
     requests, replies, alarm = sys.stdin.buffer, sys.stdout.buffer, _alarm()
     _cap_process(max_memory_bytes)
-    reply: object = "ready"
+    _answer(replies, "ready")
     while True:
-        write_message(replies, reply)
-        replies.flush()
         alarm(0.0)
         try:
-            (sql, uri, stamp), _ = read_message(requests, sys.maxsize)
+            statements, _ = read_message(requests, sys.maxsize)
         except EOFError:
             return
-        alarm(timeout_s + _ORPHAN_GRACE_S)
-        reply = worker.run(sql, uri, stamp, lambda rows: write_message(replies, rows))
+        for sql, uri, stamp in statements:
+            alarm(timeout_s + _ORPHAN_GRACE_S)
+            # Each reply leaves at once: should the next statement hang or kill this process, those before it keep their answers.
+            _answer(replies, worker.run(sql, uri, stamp, lambda rows: write_message(replies, rows)))
+
+
+def _answer(stream: IO[bytes], reply: object) -> None:
+    write_message(stream, reply)
+    stream.flush()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from t2s.report.judgement import mark_differences, show_judgement, show_paired, 
 
 SCRIPT = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>"
 HOSTILE = [SCRIPT, "<!--<script>", "\"'`&lt;{{ 7 * 7 }}${7 * 7}", "\u2028\u202e\ufeff", "\udc80 no UTF-8", "\x00\x1b[31m", "[bold]x[/]"]
+RULES = {"columns": "fixed", "suite": None}
 VALUES = (None, b"\x00</script>", float("nan"), float("inf"), 2**63 - 1, "", "x" * 100_000, SCRIPT, "\udcff")
 
 
@@ -72,7 +73,7 @@ def data_of(file: Path) -> dict[str, Any]:
 
 
 def test_only_misses_are_listed_each_with_all_a_reader_needs(tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", "Frogs", some())
+    write_report(tmp_path / "report.html", "Frogs", some(), RULES)
     misses = data_of(tmp_path / "report.html")["misses"]
     assert [miss["index"] for miss in misses] == list(range(10, 60))
     miss = misses[45]
@@ -87,7 +88,7 @@ def test_only_misses_are_listed_each_with_all_a_reader_needs(tmp_path: Path) -> 
 
 
 def test_the_headline_names_every_comparison_with_its_interval(tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", "Frogs", [right(), right(), right(), wrong(bird=True)])
+    write_report(tmp_path / "report.html", "Frogs", [right(), right(), right(), wrong(bird=True)], RULES)
     page = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").split())
     # 3 of 4 by Wilson: 30.1 to 95.4 %; 4 of 4: 51.0 to 100 %.
     assert "Execution accuracy, spider <b>75.0 %</b> <small>30.1 to 95.4 %</small> <small>3 of 4</small>" in page
@@ -96,7 +97,7 @@ def test_the_headline_names_every_comparison_with_its_interval(tmp_path: Path) -
 
 def test_hostile_text_adds_no_element_and_no_address(tmp_path: Path) -> None:
     paired = compare_sets(hostile(), [right(**_case(a)) for a in hostile()], names=(SCRIPT, "\udc80"))
-    write_report(tmp_path / "report.html", SCRIPT, hostile(), paired)
+    write_report(tmp_path / "report.html", SCRIPT, hostile(), RULES, paired)
     elements = Skeleton((tmp_path / "report.html").read_text(encoding="utf-8")).elements
     assert [tag for tag, _ in elements if tag in ("script", "img")] == ["script", "script"]
     assert not [attributes for _, attributes in elements if {"src", "onerror", "onclick", "action"} & set(attributes)]
@@ -104,14 +105,14 @@ def test_hostile_text_adds_no_element_and_no_address(tmp_path: Path) -> None:
 
 
 def test_the_page_names_no_address_at_all(tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", "Frogs", some())
+    write_report(tmp_path / "report.html", "Frogs", some(), RULES)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not [word for word in ("http://", "https://", "url(", "@import", "//cdn") if word in page]
 
 
 def test_what_is_long_is_cut_and_says_so(tmp_path: Path) -> None:
     long = wrong(gold="SELECT " + "1+" * 50_000 + "1", gold_head=Head(("a",) * 2000, ((*VALUES, *range(1991)),) * 500, 12_345))
-    write_report(tmp_path / "report.html", "Long", [long] * 20)
+    write_report(tmp_path / "report.html", "Long", [long] * 20, RULES)
     panel = data_of(tmp_path / "report.html")["misses"][0]["panels"][0]
     assert len("".join(panel["sql"])) + panel["more"] == len(long.case.gold)
     assert len(panel["head"]["columns"]) + panel["head"]["more_columns"] == 2000
@@ -122,7 +123,7 @@ def test_what_is_long_is_cut_and_says_so(tmp_path: Path) -> None:
 
 def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one"):
-        write_report(tmp_path / "report.html", "Nothing", [])
+        write_report(tmp_path / "report.html", "Nothing", [], RULES)
 
 
 def test_names_are_compared_without_case_and_strings_with_it() -> None:
@@ -186,7 +187,7 @@ class Report:
 
 @pytest.fixture
 def report(browser: Browser, tmp_path: Path) -> Iterator[Report]:
-    write_report(tmp_path / "report.html", "Frogs", some())
+    write_report(tmp_path / "report.html", "Frogs", some(), RULES)
     report = Report(browser, tmp_path / "report.html")
     yield report
     assert report.troubles == []
@@ -232,7 +233,7 @@ def test_pages_are_turned_from_the_keyboard(report: Report) -> None:
 
 
 def test_hostile_data_is_shown_as_it_is_and_runs_nowhere(browser: Browser, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", SCRIPT, hostile())
+    write_report(tmp_path / "report.html", SCRIPT, hostile(), RULES)
     report = Report(browser, tmp_path / "report.html")
     assert report.page.title() == SCRIPT
     shown = [question.text_content() for question in report.page.locator("[data-rows=misses] .question").all()]
@@ -248,7 +249,7 @@ def test_hostile_data_is_shown_as_it_is_and_runs_nowhere(browser: Browser, tmp_p
 
 
 def test_ten_thousand_misses_draw_one_page_of_rows(browser: Browser, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", "Many", [wrong(index=i, question=f"question {i}") for i in range(10_000)])
+    write_report(tmp_path / "report.html", "Many", [wrong(index=i, question=f"question {i}") for i in range(10_000)], RULES)
     report = Report(browser, tmp_path / "report.html")
     assert report.status() == "1 to 20 of 10000 misses"
     report.page.get_by_label("Search").fill("question 9999")
@@ -259,7 +260,7 @@ def test_ten_thousand_misses_draw_one_page_of_rows(browser: Browser, tmp_path: P
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_sticks_out_of_a_phone_or_a_desk(browser: Browser, tmp_path: Path, width: int) -> None:
-    write_report(tmp_path / "report.html", "Wide " * 30, [*hostile(), *some()], compare_sets(some(), some()))
+    write_report(tmp_path / "report.html", "Wide " * 30, [*hostile(), *some()], RULES, compare_sets(some(), some()))
     report = Report(browser, tmp_path / "report.html", viewport={"width": width, "height": 800})
     assert report.page.evaluate("document.documentElement.scrollWidth") <= width
     report.page.close()
@@ -267,7 +268,7 @@ def test_nothing_sticks_out_of_a_phone_or_a_desk(browser: Browser, tmp_path: Pat
 
 def test_a_paired_comparison_lists_what_changed(browser: Browser, tmp_path: Path) -> None:
     before, after = some(), [right(**_case(a)) if a.case.index == 58 else a for a in some()]
-    write_report(tmp_path / "report.html", "Frogs", after, compare_sets(before, after, names=("old", "new")))
+    write_report(tmp_path / "report.html", "Frogs", after, RULES, compare_sets(before, after, names=("old", "new")))
     report = Report(browser, tmp_path / "report.html")
     changes = report.page.locator("[data-rows=changes]")
     assert changes.locator(".status").inner_text() == "1 to 1 of 1 changes"

@@ -20,7 +20,9 @@ from hostile import Attack, attacks, build
 
 from t2s.errors import DatabaseError
 from t2s.sql import worker as worker_file
+from t2s.sql.database import readable
 from t2s.sql.execute import Sandbox
+from t2s.sql.process import WorkerProcess
 
 ROOT = Path(__file__).parents[2]
 ENDLESS = "WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t) SELECT count(*) FROM t"
@@ -349,6 +351,76 @@ def test_no_workers_are_too_few() -> None:
         Sandbox(timeout_s=1, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20, workers=0)
 
 
+# Several in one message
+
+
+def message_of(*statements: str, database: Path) -> list[tuple[str, Path]]:
+    """Cases of which a sandbox with one worker sends `statements` together: its messages hold 1, 2, 4, 8 and then 16."""
+    before = 2 ** (len(statements) - 1).bit_length() - 1
+    return [("SELECT 'fill'", database)] * before + [(sql, database) for sql in statements]
+
+
+def test_a_statement_that_hangs_costs_one_verdict_and_its_neighbours_none(pets: Path) -> None:
+    cases = message_of("SELECT 1", "SELECT 2", ONE_LONG_CALL, "SELECT 4", ONE_LONG_CALL, "SELECT 6", database=pets)
+    with Sandbox(timeout_s=0.5, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20) as sandbox:
+        start = time.monotonic()
+        outcomes = list(sandbox.execute_many(cases))[-6:]
+        assert time.monotonic() - start < 2 * 1.5 + 1  # each hangs once, and nothing is run again that had its answer
+    assert [outcome.kind for outcome in outcomes] == ["ok", "ok", "timeout", "ok", "timeout", "ok"]
+    assert [outcome.rows[0][0] for outcome in outcomes if outcome.rows] == [1, 2, 4, 6]
+
+
+@posix
+def test_a_worker_that_dies_in_the_middle_of_a_message_costs_one_verdict(small: Sandbox, pets: Path) -> None:
+    small.execute("SELECT 1", pets)
+    threading.Timer(0.5, os.kill, [*pids(small), signal.SIGSEGV]).start()
+    outcomes = list(small.execute_many(message_of("SELECT 1", "SELECT 2", ENDLESS, "SELECT 4", database=pets)))[-4:]
+    assert [outcome.kind for outcome in outcomes] == ["ok", "ok", "crashed", "ok"]
+    assert [outcome.rows[0][0] for outcome in outcomes if outcome.rows] == [1, 2, 4]
+
+
+def test_every_statement_of_a_message_has_the_whole_deadline(pets: Path) -> None:
+    with Sandbox(timeout_s=1.0, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20) as sandbox:
+        sandbox.execute("SELECT 1", pets)
+        started = pids(sandbox)
+        cases = message_of(*[ENDLESS] * 3, "SELECT 4", database=pets)
+        assert [outcome.kind for outcome in sandbox.execute_many(cases)][-4:] == ["timeout"] * 3 + ["ok"]
+        assert pids(sandbox) == started, "each ended by itself at its own deadline, and nobody had to be killed"
+
+
+@posix
+def test_an_answer_that_came_just_before_a_late_kill_is_kept_and_those_behind_it_are_not_blamed(pets: Path) -> None:
+    process = WorkerProcess(timeout_s=5, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20)
+    process.start()
+    uri, stamp = readable(pets).uri, readable(pets).stamp
+    answers = process.ask([(f"SELECT {n}", uri, stamp) for n in range(3)], patience_s=1.0)
+    assert next(answers)[0] == [(0,)]
+    time.sleep(1.1)  # the next answers lie in the pipe, but nobody looked
+    process.kill_if_overdue()
+    assert [rows for rows, _ in answers] == [[(1,)]]
+    assert process.pid is None
+
+
+@posix
+def test_statements_of_a_message_are_run_again_when_somebody_wrote_meanwhile(small: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "live.sqlite"
+    write(path, "CREATE TABLE counts (n)", "INSERT INTO counts VALUES (0)")
+    time.sleep(0.1)
+    writer = threading.Timer(0.3, write, [path, "UPDATE counts SET n = 1"])
+    cases = message_of("SELECT n FROM counts", COUNT.format(2_000_000), database=path)
+    small.execute("SELECT n FROM counts", path)
+    writer.start()
+    assert [outcome.rows for outcome in small.execute_many(cases)][-2] == ((1,),)
+    writer.join()
+
+
+def test_what_is_left_of_an_abandoned_message_answers_nobody_else(small: Sandbox, pets: Path) -> None:
+    outcomes = small.execute_many((f"SELECT {number}", pets) for number in range(100))
+    assert next(outcomes).rows == ((0,),)
+    outcomes.close()
+    assert [small.execute(f"SELECT {number}", pets).rows for number in (500, 501)] == [((500,),), ((501,),)]
+
+
 # Deaths
 
 
@@ -472,7 +544,9 @@ def test_a_sandbox_that_nobody_closes_leaves_no_process(pets: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
+from t2s.sql.database import readable
 from t2s.sql.execute import Sandbox
+from t2s.sql.process import WorkerProcess
 
 database, sql = Path(sys.argv[1]), sys.argv[2]
 with Sandbox(timeout_s=1, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20, workers=2) as sandbox:
@@ -480,7 +554,7 @@ with Sandbox(timeout_s=1, max_rows=10, max_bytes=1000, max_memory_bytes=64 << 20
         process.start()
     print(*(process.pid for process in sandbox._workers), flush=True)
     while True:
-        list(sandbox.execute_many([(sql, database)] * 4))
+        list(sandbox.execute_many([(sql, database)] * 12))
 """
 
 
