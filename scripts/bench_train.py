@@ -149,8 +149,9 @@ def summarize(found: dict[str, list[dict[str, Any]]], questions: int, workload: 
     ratios = {}
     for baseline in ("trl", "trl_checkpointing", "trl_packed", "unsloth", "padded"):
         if baseline in ran and "shared" in ran:
-            times = ran["shared"]["examples_per_second"] / ran[baseline]["examples_per_second"]
-            by_cpu = ran[baseline]["cpu_seconds_per_example"] / ran["shared"]["cpu_seconds_per_example"]
+            # By logical tokens, not examples: where rows take fewer examples, theirs may be longer or shorter. Else both are the same.
+            times = ran["shared"]["logical_tokens_per_second"] / ran[baseline]["logical_tokens_per_second"]
+            by_cpu = cpu_seconds_per_token(ran[baseline]) / cpu_seconds_per_token(ran["shared"])
             ratios[f"shared_times_{baseline}"] = {
                 "ratio": times,
                 "by_cpu_time": by_cpu,
@@ -173,6 +174,11 @@ def summarize(found: dict[str, list[dict[str, Any]]], questions: int, workload: 
         "ratios": ratios,
         "largest_loss_difference": differences,
     }
+
+
+def cpu_seconds_per_token(variant: dict[str, Any]) -> float:
+    """Of logical tokens."""
+    return variant["cpu_seconds_per_example"] * variant["examples_per_step"] / variant["logical_tokens_per_step"]
 
 
 def combine(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
