@@ -210,17 +210,21 @@ def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int,
 
 
 def _groups(examples: Sequence[TokenizedExample], packing: str, max_tokens: int) -> list[list[TokenizedExample]]:
+    """Examples that share a pack: the longest first, each into the first pack it fits (Johnson 1973: at most 11/9 of the fewest)."""
     groups: list[list[TokenizedExample]] = []
-    open_groups: dict[tuple[int, ...], list[TokenizedExample]] = {}
-    for example in examples:
+    for example in sorted(examples, key=lambda example: -example.tokens):
         if example.tokens > max_tokens:
             raise PromptTooLongError(f"an example of {example.tokens} tokens exceeds data.max_tokens={max_tokens}")
-        key = example.prompt.prefix if packing == "shared" else ()
-        group = open_groups.get(key)
-        if group is None or _size([*group, example], packing) > max_tokens:
-            group = open_groups[key] = []
-            groups.append(group)
-        group.append(example)
+        with_room = (
+            group
+            for group in groups
+            if (packing != "shared" or group[0].prompt.prefix == example.prompt.prefix) and _size([*group, example], packing) <= max_tokens
+        )
+        group = next(with_room, None)
+        if group is None:
+            groups.append([example])
+        else:
+            group.append(example)
     return groups
 
 

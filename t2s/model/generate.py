@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import DynamicCache, PretrainedConfig
 
@@ -78,9 +80,15 @@ def _config(model: nn.Module) -> PretrainedConfig:
     return config
 
 
+def _cache_name(model: nn.Module) -> str:
+    """What a forward pass calls its cache: transformers 5.24 renamed `past_key_values` and warns of the old name."""
+    forward = (model.get_base_model() if isinstance(model, PeftModel) else model).forward
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
+
+
 def _prefill(model: nn.Module, ids: tuple[int, ...]) -> Prefix:
     cache = DynamicCache(config=_config(model))
-    model(input_ids=torch.tensor([ids], device=_device(model)), past_key_values=cache, use_cache=True, logits_to_keep=1)
+    model(input_ids=torch.tensor([ids], device=_device(model)), **{_cache_name(model): cache}, use_cache=True, logits_to_keep=1)
     return Prefix.of(cache)
 
 
@@ -102,7 +110,7 @@ class _Decoder:
         padding = [longest - len(suffix) for suffix in suffixes]
         self._ids_BT = torch.tensor([[0] * p + list(s) for p, s in zip(padding, suffixes, strict=True)], device=device)
         self._padding_B = torch.tensor(padding, device=device)
-        self._cache = DynamicCache(config=_config(model))
+        self._cache, self._cache_name = DynamicCache(config=_config(model)), _cache_name(model)
         self._rows = list(range(len(suffixes)))
         self._completions: list[list[int]] = [[] for _ in suffixes]
 
@@ -143,7 +151,7 @@ class _Decoder:
             input_ids=self._ids_BT,
             position_ids=positions_BT,
             attention_mask=allowed_BTL[:, None],
-            past_key_values=self._cache,
+            **{self._cache_name: self._cache},
             use_cache=True,
             logits_to_keep=1,
             prefix=self._prefix,

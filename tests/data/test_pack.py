@@ -139,6 +139,14 @@ def test_with_room_enough_each_prefix_is_computed_once(batch: list[TokenizedExam
     assert len(packs) == len({e.prompt.prefix for e in batch})
 
 
+def test_packs_are_filled_before_another_is_begun() -> None:
+    """In the order given, each example would meet a pack it does not fit: 3 packs where 2 hold all."""
+    lengths = (2, 5, 6, 3)
+    batch = [toy((1, 2), (3,), tuple(range(10, 10 + n - 1))) for n in lengths]
+    packs = collate(batch, "shared", 2 + 8).packs
+    assert sorted(sorted(pack.tree.branches) for pack in packs if pack.tree) == [[2, 6], [3, 5]]
+
+
 def test_a_shared_pack_refuses_two_prefixes() -> None:
     with pytest.raises(ValueError, match="one prefix"):
         shared_pack([toy((1,), (2,), (3,)), toy((9,), (2,), (3,))])
