@@ -1,15 +1,15 @@
 """Packs: what one forward pass of training sees.
 
-A *shared* pack is a tree: one prefix and, behind it, a branch (suffix and completion) for each example. Positions restart
-at the prefix's end and each branch sees the prefix and itself, so the loss and its gradients are those of one padded row
-per example, at a fraction of the tokens. A *padded* pack is that plain form: the oracle, and `data.packing=none`.
+A *shared* pack is a row of trees: each one prefix and, behind it, a branch (suffix and completion) for each of its examples.
+Positions restart at the prefix's end and each branch sees its prefix and itself, so the loss and its gradients are those of
+one padded row per example, at a fraction of the tokens. A *padded* pack is that plain form: the oracle, and `data.packing=none`.
 """
 
 # B rows  T tokens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -30,9 +30,8 @@ class Tree:
     branches: tuple[int, ...]
 
     @property
-    def layout(self) -> Tensor:
-        """All lengths, the prefix's first: int64 [1 + N], on the CPU."""
-        return torch.tensor([self.prefix_tokens, *self.branches])
+    def tokens(self) -> int:
+        return self.prefix_tokens + sum(self.branches)
 
     @property
     def bounds(self) -> list[int]:
@@ -54,7 +53,7 @@ class Pack:
         positions_BT: Position of each token in its own prompt.
         real_BT: False on padding.
         targets_BT: The token each position shall predict, -100 where nothing is learnt. Already shifted by one.
-        tree: Layout of a shared pack (B is 1); None for padded rows.
+        trees: Of a shared pack (B is 1), one behind the other; none for padded rows.
         logical_tokens: Tokens of all examples, each counted with its prefix.
     """
 
@@ -62,7 +61,7 @@ class Pack:
     positions_BT: Tensor
     real_BT: Tensor
     targets_BT: Tensor
-    tree: Tree | None
+    trees: tuple[Tree, ...]
     logical_tokens: int
 
     @property
@@ -75,32 +74,49 @@ class Pack:
 
     @property
     def examples(self) -> int:
-        return self.ids_BT.shape[0] if self.tree is None else len(self.tree.branches)
+        return sum(len(tree.branches) for tree in self.trees) if self.trees else self.ids_BT.shape[0]
+
+    @property
+    def layout(self) -> Tensor:
+        """Lengths of all prefixes and branches, in tokens; a prefix's but the first is negative: int64, on the CPU."""
+        lengths = [length for tree in self.trees for length in (-tree.prefix_tokens, *tree.branches)]
+        return torch.tensor([-lengths[0], *lengths[1:]])
 
     def part(self, first: int, stop: int) -> Pack:
         """Examples `first` to `stop` alone, as a pack of the same form."""
-        if self.tree is None:
-            rows = slice(first, stop)
-            kept = {name: getattr(self, name)[rows] for name in _TENSORS}
+        if not self.trees:
+            kept = {name: getattr(self, name)[first:stop] for name in _TENSORS}
             return replace(self, **kept, logical_tokens=int(kept["real_BT"].sum()))
-        bounds = self.tree.bounds
-        columns = torch.cat([torch.arange(bounds[0]), torch.arange(bounds[first], bounds[stop])]).to(self.ids_BT.device)
-        tree = Tree(self.tree.prefix_tokens, self.tree.branches[first:stop])
-        return replace(self, **{name: getattr(self, name)[:, columns] for name in _TENSORS}, tree=tree, logical_tokens=tree.logical_tokens)
+        columns: list[int] = []
+        trees: list[Tree] = []
+        start = seen = 0
+        for tree in self.trees:
+            low, high = max(first - seen, 0), min(stop - seen, len(tree.branches))
+            if low < high:
+                columns += range(start, start + tree.prefix_tokens)
+                columns += range(start + tree.bounds[low], start + tree.bounds[high])
+                trees.append(Tree(tree.prefix_tokens, tree.branches[low:high]))
+            start, seen = start + tree.tokens, seen + len(tree.branches)
+        kept = {name: getattr(self, name)[:, columns] for name in _TENSORS}
+        return replace(self, **kept, trees=tuple(trees), logical_tokens=sum(tree.logical_tokens for tree in trees))
 
     def as_rows(self) -> Pack:
         """The same examples as padded rows."""
-        if self.tree is None:
+        if not self.trees:
             return self
-        P, bounds = self.tree.prefix_tokens, self.tree.bounds
-        longest = P + max(self.tree.branches)
+        spans: list[tuple[int, int, int, int]] = []  # from and to where its prefix lies, and its branch
+        start = 0
+        for tree in self.trees:
+            spans += [(start, start + tree.prefix_tokens, start + low, start + high) for low, high in pairwise(tree.bounds)]
+            start += tree.tokens
+        longest = max(end - begin + high - low for begin, end, low, high in spans)
         blank = {"ids_BT": 0, "positions_BT": 0, "real_BT": False, "targets_BT": IGNORED}
-        rows = {name: getattr(self, name).new_full((self.examples, longest), blank[name]) for name in _TENSORS}
-        for row, (start, stop) in enumerate(pairwise(bounds)):
+        rows = {name: getattr(self, name).new_full((len(spans), longest), blank[name]) for name in _TENSORS}
+        for row, (begin, end, low, high) in enumerate(spans):
             for name, values in rows.items():
-                values[row, :P] = getattr(self, name)[0, :P]
-                values[row, P : P + stop - start] = getattr(self, name)[0, start:stop]
-        return replace(self, **rows, tree=None)
+                whole = getattr(self, name)[0]
+                values[row, : end - begin + high - low] = torch.cat([whole[begin:end], whole[low:high]])
+        return replace(self, **rows, trees=())
 
     def to(self, device: torch.device) -> Pack:
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS})
@@ -139,33 +155,31 @@ def completion_labels(example: TokenizedExample) -> list[int]:
 
 
 def shared_pack(examples: Sequence[TokenizedExample]) -> Pack:
-    """One prefix, many branches.
-
-    Args:
-        examples: All with the same prefix.
-
-    Raises:
-        ValueError: prefixes differ.
-    """
-    prefix = examples[0].prompt.prefix
-    if any(example.prompt.prefix != prefix for example in examples):
-        raise ValueError("a shared pack takes examples with one prefix; group them first")
-    ids, positions, targets = list(prefix), list(range(len(prefix))), [IGNORED] * len(prefix)
+    """One tree for each prefix, with a branch for each example; examples of one prefix keep their order."""
+    by_prefix: dict[tuple[int, ...], list[TokenizedExample]] = {}
     for example in examples:
-        branch = [*example.prompt.suffix, *example.completion]
-        ids += branch
-        positions += range(len(prefix), len(prefix) + len(branch))
-        # The first completion token is predicted by the suffix's last, the last by the one before it.
-        targets += [*completion_labels(example)[len(prefix) + 1 :], IGNORED]
+        by_prefix.setdefault(example.prompt.prefix, []).append(example)
+    ids: list[int] = []
+    positions: list[int] = []
+    targets: list[int] = []
+    for prefix, members in by_prefix.items():
+        ids += prefix
+        positions += range(len(prefix))
+        targets += [IGNORED] * len(prefix)
+        for example in members:
+            branch = [*example.prompt.suffix, *example.completion]
+            ids += branch
+            positions += range(len(prefix), len(prefix) + len(branch))
+            # The first completion token is predicted by the suffix's last, the last by the one before it.
+            targets += [*completion_labels(example)[len(prefix) + 1 :], IGNORED]
     ids_BT = torch.tensor([ids])
-    tree = Tree(len(prefix), tuple(example.tokens - len(prefix) for example in examples))
     return Pack(
         ids_BT=ids_BT,
         positions_BT=torch.tensor([positions]),
         real_BT=torch.ones_like(ids_BT, dtype=torch.bool),
         targets_BT=torch.tensor([targets]),
-        tree=tree,
-        logical_tokens=tree.logical_tokens,
+        trees=tuple(Tree(len(prefix), tuple(e.tokens - len(prefix) for e in members)) for prefix, members in by_prefix.items()),
+        logical_tokens=sum(example.tokens for example in examples),
     )
 
 
@@ -181,7 +195,7 @@ def padded_pack(examples: Sequence[TokenizedExample]) -> Pack:
         real[row, : len(tokens)] = True
         targets[row, : len(tokens) - 1] = torch.tensor(completion_labels(example)[1:])
     positions = torch.arange(longest).expand(len(examples), longest)
-    return Pack(ids, positions, real, targets, None, logical_tokens=sum(example.tokens for example in examples))
+    return Pack(ids, positions, real, targets, (), logical_tokens=sum(example.tokens for example in examples))
 
 
 def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int, rank: int = 0, ranks: int = 1) -> StepBatch:
@@ -210,26 +224,37 @@ def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int,
 
 
 def _groups(examples: Sequence[TokenizedExample], packing: str, max_tokens: int) -> list[list[TokenizedExample]]:
-    """Examples that share a pack: the longest first, each into the first pack it fits (Johnson 1973: at most 11/9 of the fewest)."""
-    groups: list[list[TokenizedExample]] = []
-    for example in sorted(examples, key=lambda example: -example.tokens):
+    """Examples that share a pack, in the order given.
+
+    Those of one prefix come together first, so that it is seldom computed twice; then what has room joins up.
+    """
+    by_prefix: dict[tuple[int, ...], list[int]] = {}
+    for index, example in enumerate(examples):
         if example.tokens > max_tokens:
             raise PromptTooLongError(f"an example of {example.tokens} tokens exceeds data.max_tokens={max_tokens}")
-        with_room = (
-            group
-            for group in groups
-            if (packing != "shared" or group[0].prompt.prefix == example.prompt.prefix) and _size([*group, example], packing) <= max_tokens
-        )
-        group = next(with_room, None)
-        if group is None:
-            groups.append([example])
+        by_prefix.setdefault(example.prompt.prefix if packing == "shared" else (), []).append(index)
+
+    def size(indices: list[int]) -> int:
+        return _size([examples[i] for i in indices], packing)
+
+    trees = [tree for members in by_prefix.values() for tree in _first_fit([[i] for i in members], size, max_tokens)]
+    return [[examples[i] for i in sorted(indices)] for indices in _first_fit(trees, size, max_tokens)]
+
+
+def _first_fit(items: Sequence[list[int]], size: Callable[[list[int]], int], most: int) -> list[list[int]]:
+    """Joins items, the largest first, each into the first bin it fits (Johnson 1973: at most 11/9 of the fewest bins)."""
+    bins: list[list[int]] = []
+    for item in sorted(items, key=size, reverse=True):
+        room = next((one for one in bins if size(one + item) <= most), None)
+        if room is None:
+            bins.append(list(item))
         else:
-            group.append(example)
-    return groups
+            room += item
+    return bins
 
 
 def _size(group: Sequence[TokenizedExample], packing: str) -> int:
     if packing == "shared":
-        prefix = len(group[0].prompt.prefix)
-        return prefix + sum(example.tokens - prefix for example in group)
+        prefixes = {example.prompt.prefix for example in group}
+        return sum(map(len, prefixes)) + sum(example.tokens - len(example.prompt.prefix) for example in group)
     return len(group) * max(example.tokens for example in group)

@@ -57,10 +57,10 @@ def pack_loss(model: torch.nn.Module, pack: Pack) -> Tensor:
     The language-model head runs on supervised positions alone.
     """
     wanted_T = (pack.targets_BT != IGNORED).any(dim=0)
-    if pack.tree is None:
-        attention: dict[str, Any] = {"attention_mask": pack.real_BT}
+    if pack.trees:
+        attention: dict[str, Any] = {"attention_mask": NO_MASK.to(pack.ids_BT.device), "tree": pack.layout}
     else:
-        attention = {"attention_mask": NO_MASK.to(pack.ids_BT.device), "tree": pack.tree.layout}
+        attention = {"attention_mask": pack.real_BT}
     logits_BSV = model(
         input_ids=pack.ids_BT,
         position_ids=pack.positions_BT,
@@ -108,7 +108,7 @@ def check_shared_pack(model: torch.nn.Module, pack: Pack) -> None:
     Raises:
         ConfigError: the losses differ by more than rounding.
     """
-    if pack.tree is None:
+    if not pack.trees:
         return
     few = pack.part(0, min(CHECKED_EXAMPLES, pack.examples))
     was_training = model.training

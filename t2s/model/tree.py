@@ -29,10 +29,11 @@ def attend_tree(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scali
     """Tree attention.
 
     Args:
-        query: [1, H, T, D]; T is the prefix and then each branch.
+        query: [1, H, T, D]; T is the prefix and then each branch, and so on for further trees.
         key: [1, K, T, D].
         value: [1, K, T, D].
-        layout: Lengths of the prefix and of each branch, int64 [1 + N], on the CPU.
+        layout: Lengths of the prefix and of each branch, and so on for further trees, whose prefix's length is negative: int64, on
+            the CPU.
         scaling: Of the scores; None for 1 / sqrt(D).
 
     Returns:
@@ -46,10 +47,11 @@ def attend_tree(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scali
 
 
 def tree_mask(layout: Tensor, device: torch.device) -> Tensor:
-    """What a tree's tokens attend to: bool [1, 1, T, T]."""
-    owner_T = _owners(layout, device)
-    visible_TT = (owner_T[:, None] == owner_T[None, :]) | (owner_T == -1)[None, :]
-    return visible_TT.tril()[None, None]
+    """What the tokens of trees attend to: bool [1, 1, T, T]."""
+    tree_T, branch_T = _owners(layout, device)
+    prefix_TT = (tree_T[:, None] == tree_T[None, :]) & (branch_T == -1)[None, :]
+    own_TT = (branch_T[:, None] == branch_T[None, :]) & (tree_T[:, None] == tree_T[None, :])
+    return (prefix_TT | own_TT).tril()[None, None]
 
 
 def tree_block_mask(layout: Tensor, device: torch.device) -> BlockMask:
@@ -57,19 +59,24 @@ def tree_block_mask(layout: Tensor, device: torch.device) -> BlockMask:
 
     Padding behind the last branch is a branch of its own: its rows count for nothing, and are no rows without a key.
     """
-    padding = -int(layout.sum()) % BLOCK_TOKENS
-    owner_T = _owners(torch.cat([layout, layout.new_tensor([padding])]), device)
+    padding = -int(layout.abs().sum()) % BLOCK_TOKENS
+    tree_T, branch_T = _owners(torch.cat([layout, layout.new_tensor([padding])]), device)
 
     def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & ((owner_T[key] == -1) | (owner_T[key] == owner_T[query]))
+        of_branch = (branch_T[key] == -1) | (branch_T[key] == branch_T[query])
+        return (key <= query) & (tree_T[key] == tree_T[query]) & of_branch
 
-    T = len(owner_T)
+    T = len(tree_T)
     return create_block_mask(visible, None, None, T, T, device=device, BLOCK_SIZE=BLOCK_TOKENS)
 
 
-def _owners(layout: Tensor, device: torch.device) -> Tensor:
-    """The branch of each token, -1 for the prefix: int64 [T]."""
-    return torch.repeat_interleave(torch.arange(-1, len(layout) - 1), layout).to(device)
+def _owners(layout: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of each token the tree and the branch, which is -1 in a prefix: int64 [T] both."""
+    opens = layout < 0
+    opens[0] = True
+    branches = torch.arange(len(layout)).masked_fill(opens, -1)
+    tree_T, branch_T = (torch.repeat_interleave(x, layout.abs()).to(device) for x in (opens.cumsum(0), branches))
+    return tree_T, branch_T
 
 
 BLOCK_TOKENS = 128
@@ -115,10 +122,14 @@ def use_kernel(kernel: TreeKernel | None) -> None:
 def _tree_attention(query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Output [1, H, T, D] and log-sum-exp of the scores, float32 [1, H, T]."""
     out, lse = _like_tokens(query), query.new_empty(query.shape[:3], dtype=torch.float32)
-    if _kernel and _kernel.can(query):
-        _kernel.forward(query, key, value, layout, scale, out, lse)
+    forward = _kernel.forward if _kernel and _kernel.can(query) else _forward_by_products
+    trees = _trees(layout)
+    if len(trees) == 1:
+        forward(query, key, value, layout, scale, out, lse)
     else:
-        _forward_by_products(query, key, value, layout, scale, out, lse)
+        for tokens, own in trees:
+            q, k, v = (x[:, :, tokens] for x in (query, key, value))
+            out[:, :, tokens], lse[:, :, tokens] = _filled(forward, (q, k, v, own, scale), _like_tokens(q), lse.new_empty(q.shape[:3]))
     return out, lse
 
 
@@ -132,11 +143,18 @@ def _tree_attention_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, layout: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value."""
-    dquery, dkey, dvalue = (_like_tokens(x) for x in (query, key, value))
-    if _kernel and _kernel.can(query):
-        _kernel.backward(grad, query, key, value, out, lse, layout, scale, dquery, dkey, dvalue)
+    gradients = tuple(_like_tokens(x) for x in (query, key, value))
+    backward = _kernel.backward if _kernel and _kernel.can(query) else _backward_by_products
+    trees = _trees(layout)
+    if len(trees) == 1:
+        backward(grad, query, key, value, out, lse, layout, scale, *gradients)
     else:
-        _backward_by_products(grad, query, key, value, out, lse, layout, scale, dquery, dkey, dvalue)
+        for tokens, own in trees:
+            parts = [x[:, :, tokens] for x in (grad, query, key, value, out, lse)]
+            made = _filled(backward, (*parts, own, scale), *(_like_tokens(x) for x in parts[1:4]))
+            for whole, part in zip(gradients, made, strict=True):
+                whole[:, :, tokens] = part
+    dquery, dkey, dvalue = gradients
     return dquery, dkey, dvalue
 
 
@@ -145,6 +163,19 @@ def _(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, layout: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _like_tokens(query), _like_tokens(key), _like_tokens(value)
+
+
+def _trees(layout: Tensor) -> list[tuple[slice, Tensor]]:
+    """The tokens of each tree, and its own lengths."""
+    starts = [0, *(i for i, length in enumerate(layout.tolist()) if i and length < 0)]
+    parts = [layout[start:stop].abs() for start, stop in zip(starts, [*starts[1:], len(layout)], strict=True)]
+    ends = torch.stack([part.sum() for part in parts]).cumsum(0).tolist()
+    return [(slice(stop - int(part.sum()), stop), part) for part, stop in zip(parts, ends, strict=True)]
+
+
+def _filled(fill: Callable[..., None], inputs: tuple[Any, ...], *results: Tensor) -> tuple[Tensor, ...]:
+    fill(*inputs, *results)
+    return results
 
 
 def _like_tokens(x: Tensor) -> Tensor:

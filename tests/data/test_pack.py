@@ -31,14 +31,17 @@ def toy(prefix: tuple[int, ...], suffix: tuple[int, ...], completion: tuple[int,
 def rows(pack: Pack) -> list[tuple[list[int], list[int], list[int]]]:
     """Ids, positions and targets of each example, as one row that begins with the prefix; taken from the tensors alone."""
     ids_BT, positions_BT, targets_BT = pack.ids_BT.tolist(), pack.positions_BT.tolist(), pack.targets_BT.tolist()
-    if pack.tree is None:
+    if not pack.trees:
         lengths = pack.real_BT.sum(dim=1).tolist()
         return [(ids_BT[b][:n], positions_BT[b][:n], targets_BT[b][:n]) for b, n in enumerate(lengths)]
-    found, start, head = [], pack.tree.prefix_tokens, pack.tree.prefix_tokens
-    for length in pack.tree.branches:
-        part = slice(start, start + length)
-        found.append(tuple(values[0][:head] + values[0][part] for values in (ids_BT, positions_BT, targets_BT)))
-        start += length
+    found, start = [], 0
+    for tree in pack.trees:
+        head = slice(start, start + tree.prefix_tokens)
+        start = head.stop
+        for length in tree.branches:
+            part = slice(start, start + length)
+            found.append(tuple(values[0][head] + values[0][part] for values in (ids_BT, positions_BT, targets_BT)))
+            start += length
     assert start == pack.physical_tokens
     return found  # type: ignore[return-value]
 
@@ -80,7 +83,8 @@ def test_a_shared_pack_is_laid_out_as_drawn() -> None:
     assert pack.positions_BT.tolist() == [[0, 1, 2, 3, 4, 2, 3, 4]]
     assert pack.targets_BT.tolist() == [[-100, -100, 4, 5, -100, -100, 8, -100]]
     assert pack.real_BT.all()
-    assert pack.tree == Tree(2, (3, 3))
+    assert pack.trees == (Tree(2, (3, 3)),)
+    assert pack.layout.tolist() == [2, 3, 3]
     assert (pack.supervised_tokens, pack.physical_tokens, pack.logical_tokens) == (3, 8, 10)
 
 
@@ -90,7 +94,7 @@ def test_a_padded_pack_is_laid_out_as_drawn() -> None:
     assert pack.positions_BT.tolist() == [[0, 1, 2, 3, 4]] * 2
     assert pack.real_BT.tolist() == [[True] * 5, [True] * 3 + [False] * 2]
     assert pack.targets_BT.tolist() == [[-100, -100, 4, 5, -100], [-100, 8, -100, -100, -100]]
-    assert pack.tree is None
+    assert pack.trees == ()
     assert (pack.supervised_tokens, pack.physical_tokens, pack.logical_tokens) == (3, 10, 8)
 
 
@@ -113,20 +117,20 @@ def test_packs_fit_and_hold_every_example_once_with_its_next_tokens_as_targets(
 
 @given(st.lists(examples, min_size=1, max_size=8), st.sampled_from(PACKINGS), st.data())
 def test_a_part_of_a_pack_is_the_pack_of_its_part(batch: list[TokenizedExample], packing: str, data: st.DataObject) -> None:
-    same = [e for e in batch if e.prompt.prefix == batch[0].prompt.prefix]
-    first = data.draw(st.integers(0, len(same) - 1))
-    stop = data.draw(st.integers(first + 1, len(same)))
+    batch.sort(key=lambda e: e.prompt.prefix)  # as they lie in a shared pack
+    first = data.draw(st.integers(0, len(batch) - 1))
+    stop = data.draw(st.integers(first + 1, len(batch)))
     made = shared_pack if packing == "shared" else padded_pack
-    part, expected = made(same).part(first, stop), made(same[first:stop])
+    part, expected = made(batch).part(first, stop), made(batch[first:stop])
     assert rows(part) == rows(expected)
-    assert (part.tree, part.examples, part.logical_tokens) == (expected.tree, stop - first, expected.logical_tokens)
+    assert (part.trees, part.examples, part.logical_tokens) == (expected.trees, stop - first, expected.logical_tokens)
 
 
 @given(st.lists(examples, min_size=1, max_size=8))
 def test_a_shared_pack_as_rows_is_the_padded_pack(batch: list[TokenizedExample]) -> None:
-    same = [e for e in batch if e.prompt.prefix == batch[0].prompt.prefix]
-    found, expected = shared_pack(same).as_rows(), padded_pack(same)
-    assert found.tree is None
+    batch.sort(key=lambda e: e.prompt.prefix)
+    found, expected = shared_pack(batch).as_rows(), padded_pack(batch)
+    assert found.trees == ()
     assert found.logical_tokens == expected.logical_tokens
     for name in ("ids_BT", "real_BT", "targets_BT"):
         assert getattr(found, name).equal(getattr(expected, name))
@@ -135,8 +139,8 @@ def test_a_shared_pack_as_rows_is_the_padded_pack(batch: list[TokenizedExample])
 
 @given(st.lists(examples, min_size=1, max_size=12))
 def test_with_room_enough_each_prefix_is_computed_once(batch: list[TokenizedExample]) -> None:
-    packs = collate(batch, "shared", 1000).packs
-    assert len(packs) == len({e.prompt.prefix for e in batch})
+    [pack] = collate(batch, "shared", 1000).packs
+    assert len(pack.trees) == len({e.prompt.prefix for e in batch})
 
 
 def test_packs_are_filled_before_another_is_begun() -> None:
@@ -144,12 +148,26 @@ def test_packs_are_filled_before_another_is_begun() -> None:
     lengths = (2, 5, 6, 3)
     batch = [toy((1, 2), (3,), tuple(range(10, 10 + n - 1))) for n in lengths]
     packs = collate(batch, "shared", 2 + 8).packs
-    assert sorted(sorted(pack.tree.branches) for pack in packs if pack.tree) == [[2, 6], [3, 5]]
+    assert sorted(sorted(pack.trees[0].branches) for pack in packs) == [[2, 6], [3, 5]]
 
 
-def test_a_shared_pack_refuses_two_prefixes() -> None:
-    with pytest.raises(ValueError, match="one prefix"):
-        shared_pack([toy((1,), (2,), (3,)), toy((9,), (2,), (3,))])
+def test_two_schemas_in_a_pack_are_two_trees_laid_out_as_drawn() -> None:
+    pack = shared_pack([toy((1, 2), (3,), (4, 5)), toy((9,), (6, 7), (8,)), toy((1, 2), (6,), (7,))])
+    assert pack.ids_BT.tolist() == [[1, 2, 3, 4, 5, 6, 7, 9, 6, 7, 8]]
+    assert pack.positions_BT.tolist() == [[0, 1, 2, 3, 4, 2, 3, 0, 1, 2, 3]]
+    assert pack.targets_BT.tolist() == [[-100, -100, 4, 5, -100, 7, -100, -100, -100, 8, -100]]
+    assert pack.trees == (Tree(2, (3, 2)), Tree(1, (3,)))
+    assert pack.layout.tolist() == [2, 3, 2, -1, 3]
+    assert (pack.examples, pack.logical_tokens) == (3, 13)
+
+
+def test_examples_of_a_schema_come_together_before_schemas_do() -> None:
+    """By length alone the two schemas would be mixed, and each computed in both packs."""
+    one, two = (1, 2, 3), (7, 8, 9)
+    batch = [toy(prefix, (3,), (4,) * n) for prefix, n in [(one, 4), (two, 4), (one, 3), (two, 3), (one, 2), (two, 2)]]
+    packs = collate(batch, "shared", 18).packs
+    assert [[tree.branches for tree in pack.trees] for pack in packs] == [[(5, 4, 3)], [(5, 4, 3)]]
+    assert [[tree.branches for tree in pack.trees] for pack in collate(batch, "shared", 30).packs] == [[(5, 4, 3), (5, 4, 3)]]
 
 
 @pytest.mark.parametrize("packing", PACKINGS)

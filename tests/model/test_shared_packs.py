@@ -76,11 +76,12 @@ def test_padding_several_rows_together_changes_nothing() -> None:
     assert relative(gradients, oracle_gradients) < 1e-5
 
 
-def test_several_schemas_in_a_step_are_several_packs_with_the_same_sum() -> None:
+@pytest.mark.parametrize(("max_tokens", "packs"), [(4096, [[5, 5]]), (400, [[5], [5]]), (240, [[3], [2], [3], [2]])])
+def test_several_schemas_share_a_pack_or_a_step_with_the_same_sum(max_tokens: int, packs: list[list[int]]) -> None:
     model, tokenizer = lora_model(tiny_spec("llama"))
     examples = [*encode(tokenizer, "pond"), *encode(tokenizer, "lake")]
-    batch = collate(examples, "shared", 4096)
-    assert [len(pack.tree.branches) for pack in batch.packs if pack.tree] == [5, 5]
+    batch = collate(examples, "shared", max_tokens)
+    assert sorted([len(tree.branches) for tree in pack.trees] for pack in batch.packs) == sorted(packs)
     loss, gradients = loss_and_gradients(model, batch.packs)
     oracle_loss, oracle_gradients = loss_and_gradients(model, [padded_pack([example]) for example in examples])
     assert loss == pytest.approx(oracle_loss, rel=1e-5)
@@ -104,34 +105,41 @@ def test_a_branch_sees_the_prefix() -> None:
     model, tokenizer = lora_model(tiny_spec("llama"))
     examples = encode(tokenizer)
     pack = shared_pack(examples)
-    assert pack.tree is not None
     blind = copy.copy(pack)
-    object.__setattr__(blind, "tree", Tree(1, (pack.ids_BT.shape[1] - 1,)))
+    object.__setattr__(blind, "trees", (Tree(1, (pack.ids_BT.shape[1] - 1,)),))
     assert abs(pack_loss(model, blind).item() / pack_loss(model, pack).item() - 1) > 1e-3
 
 
 TREES = pytest.mark.parametrize(
-    "tree",
-    [Tree(7, (3,)), Tree(1, (1, 1, 1)), Tree(40, (5, 17, 2, 9, 30, 1)), Tree(64, tuple(range(1, 20))), Tree(300, (150, 5, 260))],
+    "layout",
+    [
+        [7, 3],
+        [1, 1, 1, 1],
+        [40, 5, 17, 2, 9, 30, 1],
+        [64, *range(1, 20)],
+        [300, 150, 5, 260],
+        [40, 5, 17, -30, 9, 4, -1, 1],  # three trees
+        [129, 40, -300, 150, 20],
+    ],
     ids=str,
 )
 
 
 @TREES
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (9, 3), (8, 1)])
-def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: int, kv_heads: int) -> None:
+def test_tree_attention_equals_attention_under_a_dense_mask(layout: list[int], heads: int, kv_heads: int) -> None:
     torch.manual_seed(0)
-    tokens = tree.prefix_tokens + sum(tree.branches)
+    tokens, lengths = sum(map(abs, layout)), torch.tensor(layout)
     q, k, v = (torch.randn(1, h, tokens, 16, requires_grad=True) for h in (heads, kv_heads, kv_heads))
     upstream = torch.randn(1, heads, tokens, 16)
     results = []
     for attend in (
-        lambda: attend_tree(q, k, v, tree.layout, None),
+        lambda: attend_tree(q, k, v, lengths, None),
         lambda: F.scaled_dot_product_attention(
             q,
             k.repeat_interleave(heads // kv_heads, 1),
             v.repeat_interleave(heads // kv_heads, 1),
-            attn_mask=tree_mask(tree.layout, CPU),
+            attn_mask=tree_mask(lengths, CPU),
         ),
     ):
         out = attend()
@@ -140,28 +148,42 @@ def test_tree_attention_equals_attention_under_a_dense_mask(tree: Tree, heads: i
         assert relative(ours, dense) < 1e-5
 
 
+def test_the_mask_of_two_trees_is_as_drawn() -> None:
+    drawn = """
+        x . . . . . .
+        x x . . . . .
+        x x x . . . .
+        x x . x . . .
+        . . . . x . .
+        . . . . x x .
+        . . . . x x x
+    """
+    expected = torch.tensor([[cell == "x" for cell in line.split()] for line in drawn.split("\n") if line.strip()])
+    assert tree_mask(torch.tensor([2, 1, 1, -1, 2]), CPU)[0, 0].equal(expected)
+
+
 @TREES
-def test_the_block_mask_for_cuda_shows_what_the_dense_mask_shows(tree: Tree) -> None:
-    blocks = tree_block_mask(tree.layout, CPU)
-    T = tree.prefix_tokens + sum(tree.branches)
+def test_the_block_mask_for_cuda_shows_what_the_dense_mask_shows(layout: list[int]) -> None:
+    lengths = torch.tensor(layout)
+    blocks, T = tree_block_mask(lengths, CPU), int(lengths.abs().sum())
     padded = blocks.seq_lengths[0]
     assert padded % 128 == 0
     assert 0 <= padded - T < 128
     query, key = torch.arange(padded)[:, None], torch.arange(padded)[None, :]
     zero = torch.tensor(0)
     exact_TT = blocks.mask_mod(zero, zero, query, key)
-    assert exact_TT[:T, :T].equal(tree_mask(tree.layout, CPU)[0, 0])
+    assert exact_TT[:T, :T].equal(tree_mask(lengths, CPU)[0, 0])
     assert exact_TT.any(-1).all(), "a row that sees nothing is not a number"
     skipped = blocks.to_dense()[0, 0].repeat_interleave(128, 0).repeat_interleave(128, 1) == 0
     assert not (skipped & exact_TT).any(), "a block that is skipped hides nothing visible"
 
 
 @TREES
-def test_attention_by_blocks_equals_attention_under_a_dense_mask(tree: Tree) -> None:
+def test_attention_by_blocks_equals_attention_under_a_dense_mask(layout: list[int]) -> None:
     torch.manual_seed(0)
-    tokens = tree.prefix_tokens + sum(tree.branches)
+    tokens, lengths = sum(map(abs, layout)), torch.tensor(layout)
     q, k, v = (torch.randn(1, heads, tokens, 16) for heads in (6, 2, 2))
-    blocks, dense = (attend(q, k, v, tree.layout, None) for attend in (tree_module._attend_blocks, tree_module._attend_dense))
+    blocks, dense = (attend(q, k, v, lengths, None) for attend in (tree_module._attend_blocks, tree_module._attend_dense))
     assert relative(blocks, dense) < 1e-5
 
 
