@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from ponds import PAIRS, Pond, only_run, run_t2s
+from ponds import PAIRS, ROOT, Pond, only_run, run_t2s
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +191,27 @@ def test_debug_fast_does_the_whole_main_job(tmp_path: Path) -> None:
     done = run_t2s("train", "debug=fast", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((only_run(tmp_path) / "result.json").read_text())["tuned"]["n"] == 80
+
+
+def test_validation_can_judge_on_a_suite(pond: Pond, tmp_path: Path) -> None:
+    arguments = [*pond.overrides(), "eval.suite=true", "trainer.max_steps=2", f"paths.cache_dir={tmp_path / 'cache'}"]
+    done = run_t2s("train", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "suite: 3 queries" in done.stdout
+    assert json.loads((only_run(tmp_path) / "result.json").read_text())["suite"] is True
+    assert list((tmp_path / "cache/suites").glob("*/variant_*.sqlite"))
+
+
+def test_the_first_pack_is_compared_with_rows_before_anything_is_learnt(pond: Pond, tmp_path: Path) -> None:
+    """A model whose attention ignores the tree ends the command with one sentence, and leaves no adapter."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import torch\n"
+        "from t2s.model import attention\n"
+        "attention.attend_tree = lambda q, k, v, layout, scaling: torch.nn.functional.scaled_dot_product_attention(\n"
+        "    q, k, v, is_causal=True, scale=scaling, enable_gqa=True)\n"
+    )
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = run_t2s("train", *pond.overrides(), "trainer.max_steps=2", "eval.before_training=false", cwd=tmp_path, env=env)
+    assert done.returncode == 1
+    assert "drops or changes the tree mask; train with data.packing=none" in " ".join(done.stderr.split())
+    assert not (only_run(tmp_path) / "adapter").exists()
