@@ -43,7 +43,7 @@ def relative(value: Tensor, expected: Tensor) -> float:
 
 def tensors(layout: list[int], heads: int, kv_heads: int, width: int) -> tuple[Tensor, ...]:
     torch.manual_seed(0)
-    tokens = sum(layout)
+    tokens = sum(map(abs, layout))
     q, k, v, upstream = (torch.randn(1, tokens, h, width).bfloat16().transpose(1, 2) for h in (heads, kv_heads, kv_heads, heads))
     return q.requires_grad_(), k.requires_grad_(), v.requires_grad_(), upstream
 
@@ -54,7 +54,17 @@ def with_gradients(out: Tensor, q: Tensor, k: Tensor, v: Tensor, upstream: Tenso
 
 @pytest.mark.parametrize(
     "layout",
-    [[2, 40], [17], [7, 3], [1, 1, 1, 1], [40, 5, 17, 2, 9, 64, 1], [64, *range(1, 20)], [300, 150, 5, 260], [129, 65, 63, 16, 32]],
+    [
+        [2, 40],
+        [17],
+        [7, 3],
+        [1, 1, 1, 1],
+        [40, 5, 17, 2, 9, 64, 1],
+        [64, *range(1, 20)],
+        [300, 150, 5, 260],
+        [129, 65, 63, 16, 32],
+        [40, 5, 17, -30, 9, 70, -1, 1],
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(("heads", "kv_heads", "width"), [(4, 4, 64), (9, 3, 64), (8, 1, 16), (2, 1, 128), (2, 1, 96), (1, 1, 256)])
