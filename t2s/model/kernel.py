@@ -1,7 +1,7 @@
 """Tree attention's own kernel, compiled on the machine it runs on and kept.
 
 It is plain C++ behind a C interface, so that a compiler needs four seconds for it and nothing of Python's. Matrix products
-come from torch's library, which has them for the matrix units of x86 processors.
+come from torch's library where an x86 processor has matrix units, else they are vector code of its own.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ WIDEST_HEAD = 256
 
 @dataclass(frozen=True)
 class TreeKernel:
-    """The compiled library. Tensors are bfloat16 [1, heads, T, D], log-sum-exps float32 [1, heads, T]."""
+    """The compiled library. Tensors are float32 or bfloat16 [1, heads, T, D], log-sum-exps float32 [1, heads, T]."""
 
     library: ctypes.CDLL
 
     def can(self, query: Tensor) -> bool:
-        """Whether it computes attention for such queries."""
-        return query.dtype == torch.bfloat16 and query.shape[-1] % 16 == 0 and query.shape[-1] <= WIDEST_HEAD
+        """Whether it computes attention for such queries: in bfloat16 only where the processor multiplies such numbers."""
+        known = query.dtype == torch.float32 or (query.dtype == torch.bfloat16 and bool(self.library.t2s_tree_has_half()))
+        return known and query.shape[-1] % 16 == 0 and query.shape[-1] <= WIDEST_HEAD
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, layout: Tensor, scale: float, out: Tensor, lse: Tensor) -> None:
         """Fills `out` and `lse`; `out` has each token's heads side by side."""
@@ -69,9 +70,10 @@ class TreeKernel:
         scale: float,
         results: Sequence[Tensor],
     ) -> None:
+        kind = "half" if query.dtype == torch.bfloat16 else "single"
         strides = [(ctypes.c_int64 * 2)(x.stride(1), x.stride(2)) for x in strided]
         H, T, D = query.shape[1:]
-        failed = getattr(self.library, name)(
+        failed = getattr(self.library, f"{name}_{kind}")(
             *(argument for x, s in zip(strided, strides, strict=True) for argument in (_pointer(x), s)),
             *map(_pointer, plain),
             _pointer(layout),
@@ -84,8 +86,8 @@ class TreeKernel:
             raise MemoryError(f"{name} failed on {T} tokens")
 
 
-def load_kernel(cache_dir: Path) -> TreeKernel | None:
-    """The kernel for this machine, compiled now if it was not before; None where the processor has no matrix units for it.
+def load_kernel(cache_dir: Path) -> TreeKernel:
+    """The kernel for this machine, compiled now if it was not before.
 
     Args:
         cache_dir: Keeps the compiled library. Safe under several starts at once.
@@ -102,8 +104,7 @@ def load_kernel(cache_dir: Path) -> TreeKernel | None:
     file = cache_dir / f"tree_attention-{key}.so"
     if not file.exists():
         _compile(compiler, file)
-    library = ctypes.CDLL(str(file))
-    return TreeKernel(library) if library.t2s_tree_usable() else None
+    return TreeKernel(ctypes.CDLL(str(file)))
 
 
 def cxx() -> str | None:

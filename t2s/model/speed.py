@@ -72,13 +72,12 @@ def speed_up(model: PreTrainedModel, wanted: str, device: torch.device, cache_di
     if device.type != "cpu":
         return "layers compiled"
     try:
-        kernel = load_kernel(cache_dir)
+        use_kernel(load_kernel(cache_dir))
     except ConfigError as error:
         if wanted == "always":
             raise
         return f"layers compiled, attention not: {error}"
-    use_kernel(kernel)
-    return "layers and attention compiled" if kernel else "layers compiled"
+    return "layers and attention compiled"
 
 
 def uncompiled() -> AbstractContextManager[Any]:

@@ -1,7 +1,7 @@
 """Tree attention: every branch of a pack sees the shared prefix and itself, and nothing of size T x T is made on a CPU.
 
-Two implementations stand behind one operator, so that torch.compile passes over it. The kernel (`tree_attention.cpp`) is
-for bfloat16 on processors with matrix units; matrix products of torch do for everything else. Both follow flash attention
+Two implementations stand behind one operator, so that torch.compile passes over it: the kernel (`tree_attention.cpp`), and
+matrix products of torch, which need no compiler. Both follow flash attention
 (Dao et al. 2022): the backward pass makes the weights again from the scores and the log-sum-exp.
 """
 

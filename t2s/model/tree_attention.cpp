@@ -1,12 +1,12 @@
-// Tree attention in bfloat16 on the CPU: a prefix that every branch sees, each branch causal behind it.
+// Tree attention on the CPU, in bfloat16 and in float32: a prefix that every branch sees, each branch causal behind it.
 //
 // Flash attention (Dao et al. 2022) with the tree in the loops instead of in a mask. A panel is up to 64 queries of one head
 // and one segment (the prefix or a branch). It meets the keys it may see in chunks of up to 128, and all of a chunk's scores
 // stay in the cache. Scores are kept transposed, keys down and queries across: sums and maxima over keys are then plain
 // vector operations, and the matrix units can read weights and their gradients without a transposition between.
 //
-// A "pairs" matrix holds two rows in one: word [r / 2][c] is row r in its low half and row r + 1 in its high half. It is how
-// the second factor of a bfloat16 product must lie.
+// A number of a factor is a *cell*. The second factor of a product lies in *words*: in bfloat16 word [r / 2][c] holds row r in
+// its low half and row r + 1 in its high half, as the processor multiplies them; in float32 a word is a cell.
 
 #include <ATen/native/CPUBlas.h>
 #include <c10/util/BFloat16.h>
@@ -20,7 +20,12 @@
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <type_traits>
 #include <vector>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -72,6 +77,100 @@ inline float exponential(float x) {
   float scale;
   std::memcpy(&scale, &power, 4);
   return x < -87.f ? 0.f : y * scale;
+}
+
+struct Half {  // bfloat16
+  using Cell = uint16_t;
+  using Word = uint32_t;
+  static constexpr int64_t kCells = 2;  // in a word
+  static Cell narrow(float x) { return Cell(rounded(x)); }
+  static float widen(Cell x) { return widened(x); }
+  static Word word(const Cell* low, const Cell* high) { return (low ? *low : 0) | Word(high ? *high : 0) << 16; }
+};
+
+struct Single {  // float32
+  using Cell = float;
+  using Word = float;
+  static constexpr int64_t kCells = 1;
+  static Cell narrow(float x) { return x; }
+  static float widen(Cell x) { return x; }
+  static Word word(const Cell* only, const Cell*) { return only ? *only : 0; }
+};
+
+// Sixteen sums side by side; compilers make two registers of them where one is too narrow.
+typedef float Lanes __attribute__((vector_size(64)));
+typedef float LooseLanes __attribute__((vector_size(64), aligned(4)));
+constexpr int64_t kLanes = 16;
+// A tile's sums stay in registers, and are enough of them to hide how long each addition takes.
+#ifdef __AVX512F__
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileVectors = 1;
+#endif
+template <int V>
+constexpr int kTileRows = V < 3 && kTileVectors > 1 ? 8 : 4;
+
+inline Lanes multiply_add(float a, const float* b, Lanes sum) { return sum + a * *reinterpret_cast<const LooseLanes*>(b); }
+
+#ifdef __AVX512BF16__
+inline Lanes multiply_add(uint32_t a, const uint32_t* b, Lanes sum) {
+  return (Lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(int(a)), (__m512bh)_mm512_loadu_si512(b));
+}
+#endif
+
+// c [rows, 16 V] = or += a [rows, k] x b [k, ...]; k and strides in words.
+template <int V, typename Word>
+void tile(int64_t k, const Word* a, int64_t ld_a, const Word* b, int64_t ld_b, float* c, int64_t ld_c, bool add) {
+  constexpr int R = kTileRows<V>;
+  Lanes sums[R][V];
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) sums[r][v] = add ? Lanes(*reinterpret_cast<LooseLanes*>(c + r * ld_c + v * kLanes)) : Lanes{};
+  for (int64_t i = 0; i < k; ++i)
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < V; ++v) sums[r][v] = multiply_add(a[r * ld_a + i], b + i * ld_b + v * kLanes, sums[r][v]);
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) *reinterpret_cast<LooseLanes*>(c + r * ld_c + v * kLanes) = sums[r][v];
+}
+
+template <int V, typename Word>
+void columns_of_tiles(int64_t m, int64_t k, const Word* a, int64_t ld_a, const Word* b, int64_t ld_b, float* c, int64_t ld_c, bool add) {
+  for (int64_t r = 0; r < m; r += kTileRows<V>) tile<V>(k, a + r * ld_a, ld_a, b, ld_b, c + r * ld_c, ld_c, add);
+}
+
+// m is a multiple of eight, n of kLanes.
+template <typename Word>
+void product_by_tiles(int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t ld_c, bool add, const Word* a, const Word* b, float* c) {
+  for (int64_t at = 0; at < n;) {
+    const int64_t vectors = std::min<int64_t>(kTileVectors, (n - at) / kLanes);
+    auto* fill = vectors == 1   ? columns_of_tiles<1, Word>
+                 : vectors == 2 ? columns_of_tiles<2, Word>
+                 : vectors == 3 ? columns_of_tiles<3, Word>
+                                : columns_of_tiles<4, Word>;
+    fill(m, k, a, ld_a, b + at, n, c + at, ld_c, add);
+    at += vectors * kLanes;
+  }
+}
+
+bool has_matrix_units() {
+  static const bool has = at::native::cpublas::could_pack(at::kBFloat16);
+  return has;
+}
+
+// c [m, n] = or += a [m, k] x words [k, n]. n is at most kPanel.
+template <typename F>
+void product(
+    int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t ld_c, bool add, const typename F::Cell* a, const typename F::Word* words, float* c) {
+  if constexpr (std::is_same_v<F, Half>) {
+    if (has_matrix_units()) {
+      brgemm(m, n, k, ld_a, n, ld_c, add, reinterpret_cast<const BFloat16*>(a), reinterpret_cast<const BFloat16*>(words), c);
+      return;
+    }
+#ifdef __AVX512BF16__
+    product_by_tiles(m, n, k / 2, ld_a / 2, ld_c, add, reinterpret_cast<const uint32_t*>(a), words, c);
+#endif
+  } else {
+    product_by_tiles(m, n, k, ld_a, ld_c, add, a, words, c);
+  }
 }
 
 struct Segment {
@@ -129,54 +228,56 @@ struct Tree {
 };
 
 // A tensor [heads, T, D] somewhere in memory, D side by side.
+template <typename F>
 struct View {
-  const uint16_t* data;
+  const typename F::Cell* data;
   int64_t head, token;  // strides
-  const uint16_t* at(int64_t h, int64_t t) const { return data + h * head + t * token; }
+  const typename F::Cell* at(int64_t h, int64_t t) const { return data + h * head + t * token; }
 };
 
 // Keys or values of one head: rows [rows, D] and their transpose [D, rows]; zero where a segment is padded.
+template <typename F>
 struct Keys {
-  Buffer<uint16_t> rows, columns;
+  using Cell = typename F::Cell;
+  Buffer<Cell> rows, columns;
 
-  void take(const Tree& tree, View x, int64_t h, int64_t D, bool want_rows, bool want_columns) {
-    auto copy = [&](uint16_t* out, int64_t down, int64_t across) {
-      std::memset(out, 0, tree.rows * D * 2);
+  void take(const Tree& tree, View<F> x, int64_t h, int64_t D, bool want_rows, bool want_columns) {
+    auto copy = [&](Cell* out, int64_t down, int64_t across) {
+      std::memset(out, 0, tree.rows * D * sizeof(Cell));
       for (const Segment& s : tree.segments)
         for (int64_t i = 0; i < s.length; ++i) {
-          const uint16_t* from = x.at(h, s.start + i);
-          uint16_t* to = out + (s.row + i) * down;
-          if (across == 1) std::memcpy(to, from, D * 2);
+          const Cell* from = x.at(h, s.start + i);
+          Cell* to = out + (s.row + i) * down;
+          if (across == 1) std::memcpy(to, from, D * sizeof(Cell));
           else for (int64_t d = 0; d < D; ++d) to[d * across] = from[d];
         }
     };
-    if (want_rows) copy((rows = buffer<uint16_t>(tree.rows * D)).get(), D, 1);
-    if (want_columns) copy((columns = buffer<uint16_t>(tree.rows * D)).get(), 1, tree.rows);
+    if (want_rows) copy((rows = buffer<Cell>(tree.rows * D)).get(), D, 1);
+    if (want_columns) copy((columns = buffer<Cell>(tree.rows * D)).get(), 1, tree.rows);
   }
 };
 
-// The panel's rows as second factor of keys x rows^T: pairs [D / 2, width].
-void pairs_of_columns(const Panel& p, int64_t start, View x, int64_t h, int64_t D, uint32_t* out) {
+// The panel's rows as second factor of keys x rows^T: words [D, width].
+template <typename F>
+void words_of_columns(const Panel& p, int64_t start, View<F> x, int64_t h, int64_t D, typename F::Word* out) {
+  constexpr int64_t n = F::kCells;
   for (int64_t c = 0; c < p.width; ++c) {
-    const uint16_t* from = c < p.count ? x.at(h, start + c) : nullptr;
-    for (int64_t d = 0; d < D / 2; ++d) out[d * p.width + c] = from ? from[2 * d] | uint32_t(from[2 * d + 1]) << 16 : 0;
+    const auto* from = c < p.count ? x.at(h, start + c) : nullptr;
+    for (int64_t d = 0; d < D / n; ++d) out[d * p.width + c] = from ? F::word(from + n * d, from + n * d + n - 1) : 0;
   }
 }
 
-// The panel's rows as second factor of weights^T x rows: for each 64 of D, pairs [width / 2, up to 64].
-void pairs_of_rows(const Panel& p, int64_t start, View x, int64_t h, int64_t D, uint32_t* out) {
+// The panel's rows as second factor of weights^T x rows: for each 64 of D, words [width, up to 64].
+template <typename F>
+void words_of_rows(const Panel& p, int64_t start, View<F> x, int64_t h, int64_t D, typename F::Word* out) {
   for (int64_t d0 = 0; d0 < D; d0 += kPanel) {
     int64_t n = std::min(kPanel, D - d0);
-    for (int64_t c = 0; c < p.width; c += 2, out += n) {
-      const uint16_t* low = c < p.count ? x.at(h, start + c) + d0 : nullptr;
-      const uint16_t* high = c + 1 < p.count ? x.at(h, start + c + 1) + d0 : nullptr;
-      for (int64_t d = 0; d < n; ++d) out[d] = (low ? low[d] : 0) | uint32_t(high ? high[d] : 0) << 16;
+    for (int64_t c = 0; c < p.width; c += F::kCells, out += n) {
+      const auto* low = c < p.count ? x.at(h, start + c) + d0 : nullptr;
+      const auto* high = c + 1 < p.count ? x.at(h, start + c + 1) + d0 : nullptr;
+      for (int64_t d = 0; d < n; ++d) out[d] = F::word(low ? low + d : nullptr, high ? high + d : nullptr);
     }
   }
-}
-
-void product(int64_t m, int64_t n, int64_t k, int64_t ld_a, int64_t ld_c, bool add, const uint16_t* a, const uint32_t* pairs, float* c) {
-  brgemm(m, n, k, ld_a, n, ld_c, add, reinterpret_cast<const BFloat16*>(a), reinterpret_cast<const BFloat16*>(pairs), c);
 }
 
 struct Problem {
@@ -185,16 +286,20 @@ struct Problem {
   float scale;
 };
 
-void attend(const Problem& p, const Panel& panel, int64_t h, View q, const Keys& k, const Keys& v, uint16_t* out, float* lse, int64_t T) {
+template <typename F>
+void attend(
+    const Problem& p, const Panel& panel, int64_t h, View<F> q, const Keys<F>& k, const Keys<F>& v, typename F::Cell* out, float* lse,
+    int64_t T) {
   const int64_t W = panel.width, D = p.D, start = p.tree.segments[panel.segment].start + panel.first;
-  alignas(64) uint32_t query[128 * kPanel], weights[kChunk / 2 * kPanel];
+  constexpr int64_t n = F::kCells;
+  alignas(64) typename F::Word query[256 / n * kPanel], weights[kChunk / n * kPanel];
   alignas(64) float scores[kChunk * kPanel], sum_DW[256 * kPanel], highest[kPanel], before[kPanel], total[kPanel];
-  pairs_of_columns(panel, start, q, h, D, query);
+  words_of_columns(panel, start, q, h, D, query);
   std::fill_n(highest, W, kHidden);
   std::fill_n(total, W, 0.f);
   bool first = true;
   for (const Chunk& chunk : p.tree.seen(panel)) {
-    product(chunk.rows, W, D, D, W, false, k.rows.get() + chunk.row * D, query, scores);
+    product<F>(chunk.rows, W, D, D, W, false, k.rows.get() + chunk.row * D, query, scores);
     if (p.tree.hides(chunk, panel))
       for (int64_t c = 0; c < W; ++c)
         for (int64_t r = std::max<int64_t>(0, p.tree.visible(chunk, panel, c)); r < chunk.rows; ++r) scores[r * W + c] = kHidden;
@@ -204,12 +309,13 @@ void attend(const Problem& p, const Panel& panel, int64_t h, View q, const Keys&
       for (int64_t c = 0; c < W; ++c) highest[c] = std::max(highest[c], scores[r * W + c] * p.scale);
     for (int64_t r = 0; r < chunk.rows; r += 2) {
       const float *low = scores + r * W, *high = low + W;
-      uint32_t* pair = weights + r / 2 * W;
+      typename F::Word* word = weights + r / n * W;
 #pragma omp simd
       for (int64_t c = 0; c < W; ++c) {
         float a = exponential(low[c] * p.scale - highest[c]), b = exponential(high[c] * p.scale - highest[c]);
         scores[r * W + c] = a + b;
-        pair[c] = rounded(a) | rounded(b) << 16;
+        if constexpr (n == 2) word[c] = rounded(a) | rounded(b) << 16;
+        else word[c] = a, word[W + c] = b;
       }
     }
     if (!first) {
@@ -223,72 +329,77 @@ void attend(const Problem& p, const Panel& panel, int64_t h, View q, const Keys&
     for (int64_t r = 0; r < chunk.rows; r += 2)
 #pragma omp simd
       for (int64_t c = 0; c < W; ++c) total[c] += scores[r * W + c];
-    product(D, W, chunk.rows, p.tree.rows, W, !first, v.columns.get() + chunk.row, weights, sum_DW);
+    product<F>(D, W, chunk.rows, p.tree.rows, W, !first, v.columns.get() + chunk.row, weights, sum_DW);
     first = false;
   }
   for (int64_t c = 0; c < panel.count; ++c) {
-    uint16_t* to = out + ((start + c) * p.H + h) * D;
-    for (int64_t d = 0; d < D; ++d) to[d] = uint16_t(rounded(sum_DW[d * W + c] / total[c]));
+    typename F::Cell* to = out + ((start + c) * p.H + h) * D;
+    for (int64_t d = 0; d < D; ++d) to[d] = F::narrow(sum_DW[d * W + c] / total[c]);
     lse[h * T + start + c] = highest[c] + std::log(total[c]);
   }
 }
 
 // Adds to the gradients of keys and values (float32 [rows, D]) what one panel of queries sends them, and writes the queries'.
+template <typename F>
 void attend_backward(
-    const Problem& p, const Panel& panel, int64_t h, View grad, View q, View out, const Keys& k, const Keys& v, const float* lse,
-    int64_t T, float* dk, float* dv, uint16_t* dq) {
+    const Problem& p, const Panel& panel, int64_t h, View<F> grad, View<F> q, View<F> out, const Keys<F>& k, const Keys<F>& v,
+    const float* lse, int64_t T, float* dk, float* dv, typename F::Cell* dq) {
+  using Cell = typename F::Cell;
+  using Word = typename F::Word;
+  constexpr int64_t cells = F::kCells;
   const int64_t W = panel.width, D = p.D, start = p.tree.segments[panel.segment].start + panel.first;
-  alignas(64) uint32_t query[128 * kPanel], gradient[128 * kPanel], query_rows[128 * kPanel], gradient_rows[128 * kPanel];
-  alignas(64) uint32_t dscore_pairs[kChunk / 2 * kPanel];
-  alignas(64) uint16_t weights[kChunk * kPanel], dscores[kChunk * kPanel];
+  constexpr int64_t most = 256 / cells * kPanel;
+  alignas(64) Word query[most], gradient[most], query_rows[most], gradient_rows[most], dscore_words[kChunk / cells * kPanel];
+  alignas(64) Cell weights[kChunk * kPanel], dscores[kChunk * kPanel];
   alignas(64) float scores[kChunk * kPanel], dweights[kChunk * kPanel], sum_DW[256 * kPanel], level[kPanel], mean[kPanel];
-  pairs_of_columns(panel, start, q, h, D, query);
-  pairs_of_columns(panel, start, grad, h, D, gradient);
-  pairs_of_rows(panel, start, q, h, D, query_rows);
-  pairs_of_rows(panel, start, grad, h, D, gradient_rows);
+  words_of_columns(panel, start, q, h, D, query);
+  words_of_columns(panel, start, grad, h, D, gradient);
+  words_of_rows(panel, start, q, h, D, query_rows);
+  words_of_rows(panel, start, grad, h, D, gradient_rows);
   for (int64_t c = 0; c < W; ++c) {
     level[c] = mean[c] = 0;
     if (c >= panel.count) continue;
-    const uint16_t *g = grad.at(h, start + c), *o = out.at(h, start + c);
+    const Cell *g = grad.at(h, start + c), *o = out.at(h, start + c);
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t d = 0; d < D; ++d) sum += widened(g[d]) * widened(o[d]);
+    for (int64_t d = 0; d < D; ++d) sum += F::widen(g[d]) * F::widen(o[d]);
     mean[c] = sum;
     level[c] = lse[h * T + start + c];
   }
   bool first = true;
   for (const Chunk& chunk : p.tree.seen(panel)) {
-    product(chunk.rows, W, D, D, W, false, k.rows.get() + chunk.row * D, query, scores);
-    product(chunk.rows, W, D, D, W, false, v.rows.get() + chunk.row * D, gradient, dweights);
+    product<F>(chunk.rows, W, D, D, W, false, k.rows.get() + chunk.row * D, query, scores);
+    product<F>(chunk.rows, W, D, D, W, false, v.rows.get() + chunk.row * D, gradient, dweights);
     if (p.tree.hides(chunk, panel))
       for (int64_t c = 0; c < W; ++c)
         for (int64_t r = std::max<int64_t>(0, p.tree.visible(chunk, panel, c)); r < chunk.rows; ++r) scores[r * W + c] = kHidden;
     for (int64_t r = 0; r < chunk.rows; r += 2) {
       const float *s = scores + r * W, *g = dweights + r * W;
-      uint16_t *w = weights + r * W, *ds = dscores + r * W;
-      uint32_t* pair = dscore_pairs + r / 2 * W;
+      Cell *w = weights + r * W, *ds = dscores + r * W;
+      Word* word = dscore_words + r / cells * W;
 #pragma omp simd
       for (int64_t c = 0; c < W; ++c) {
         float low = exponential(s[c] * p.scale - level[c]), high = exponential(s[W + c] * p.scale - level[c]);
-        uint32_t dlow = rounded(low * (g[c] - mean[c])), dhigh = rounded(high * (g[W + c] - mean[c]));
-        w[c] = uint16_t(rounded(low));
-        w[W + c] = uint16_t(rounded(high));
-        ds[c] = uint16_t(dlow);
-        ds[W + c] = uint16_t(dhigh);
-        pair[c] = dlow | dhigh << 16;
+        Cell dlow = F::narrow(low * (g[c] - mean[c])), dhigh = F::narrow(high * (g[W + c] - mean[c]));
+        w[c] = F::narrow(low);
+        w[W + c] = F::narrow(high);
+        ds[c] = dlow;
+        ds[W + c] = dhigh;
+        if constexpr (cells == 2) word[c] = dlow | Word(dhigh) << 16;
+        else word[c] = dlow, word[W + c] = dhigh;
       }
     }
     for (int64_t d0 = 0; d0 < D; d0 += kPanel) {
       int64_t n = std::min(kPanel, D - d0), at = chunk.row * D + d0;
-      product(chunk.rows, n, W, W, D, true, weights, gradient_rows + d0 * W / 2, dv + at);
-      product(chunk.rows, n, W, W, D, true, dscores, query_rows + d0 * W / 2, dk + at);
+      product<F>(chunk.rows, n, W, W, D, true, weights, gradient_rows + d0 * W / cells, dv + at);
+      product<F>(chunk.rows, n, W, W, D, true, dscores, query_rows + d0 * W / cells, dk + at);
     }
-    product(D, W, chunk.rows, p.tree.rows, W, !first, k.columns.get() + chunk.row, dscore_pairs, sum_DW);
+    product<F>(D, W, chunk.rows, p.tree.rows, W, !first, k.columns.get() + chunk.row, dscore_words, sum_DW);
     first = false;
   }
   for (int64_t c = 0; c < panel.count; ++c) {
-    uint16_t* to = dq + ((start + c) * p.H + h) * D;
-    for (int64_t d = 0; d < D; ++d) to[d] = uint16_t(rounded(sum_DW[d * W + c] * p.scale));
+    Cell* to = dq + ((start + c) * p.H + h) * D;
+    for (int64_t d = 0; d < D; ++d) to[d] = F::narrow(sum_DW[d * W + c] * p.scale);
   }
 }
 
@@ -302,21 +413,15 @@ int guarded(F f) {
   }
 }
 
-}  // namespace
-
-extern "C" {
-
-// Whether this processor multiplies bfloat16 matrices and so can run what follows.
-int t2s_tree_usable() { return at::native::cpublas::could_pack(at::kBFloat16); }
-
 // x_strides: of head and token, in elements. out: [T, H, D]; lse: [H, T]. Returns 0, or 1 if it failed.
-int t2s_tree_forward(
-    const uint16_t* q, const int64_t* q_strides, const uint16_t* k, const int64_t* k_strides, const uint16_t* v, const int64_t* v_strides,
-    const int64_t* lengths, int64_t n, int64_t H, int64_t K, int64_t T, int64_t D, float scale, int threads, uint16_t* out, float* lse) {
+template <typename F>
+int tree_forward(
+    const typename F::Cell* q, const int64_t* q_strides, const typename F::Cell* k, const int64_t* k_strides, const typename F::Cell* v, const int64_t* v_strides,
+    const int64_t* lengths, int64_t n, int64_t H, int64_t K, int64_t T, int64_t D, float scale, int threads, typename F::Cell* out, float* lse) {
   return guarded([&] {
     Problem p{Tree(lengths, n), H, K, D, scale};
-    std::vector<Keys> keys(K), values(K);
-    View queries{q, q_strides[0], q_strides[1]}, all_keys{k, k_strides[0], k_strides[1]}, all_values{v, v_strides[0], v_strides[1]};
+    std::vector<Keys<F>> keys(K), values(K);
+    View<F> queries{q, q_strides[0], q_strides[1]}, all_keys{k, k_strides[0], k_strides[1]}, all_values{v, v_strides[0], v_strides[1]};
     const int64_t panels = p.tree.panels.size();
     std::atomic<int> failed{0};
 #pragma omp parallel num_threads(threads)
@@ -329,24 +434,25 @@ int t2s_tree_forward(
         int64_t h = i / panels;
         if (!failed) failed |= guarded([&] { attend(p, p.tree.panels[i % panels], h, queries, keys[h * K / H], values[h * K / H], out, lse, T); });
       }
-      at::native::cpublas::brgemm_release();
+      if (std::is_same_v<F, Half> && has_matrix_units()) at::native::cpublas::brgemm_release();
     }
     if (failed) throw std::runtime_error("tree attention");
   });
 }
 
 // grad, out: [heads, T, D] by strides. dq: [T, H, D]; dk, dv: [T, K, D]. Returns 0, or 1 if it failed.
-int t2s_tree_backward(
-    const uint16_t* grad, const int64_t* grad_strides, const uint16_t* q, const int64_t* q_strides, const uint16_t* k,
-    const int64_t* k_strides, const uint16_t* v, const int64_t* v_strides, const uint16_t* out, const int64_t* out_strides,
+template <typename F>
+int tree_backward(
+    const typename F::Cell* grad, const int64_t* grad_strides, const typename F::Cell* q, const int64_t* q_strides, const typename F::Cell* k,
+    const int64_t* k_strides, const typename F::Cell* v, const int64_t* v_strides, const typename F::Cell* out, const int64_t* out_strides,
     const float* lse, const int64_t* lengths, int64_t n, int64_t H, int64_t K, int64_t T, int64_t D, float scale, int threads,
-    uint16_t* dq, uint16_t* dk, uint16_t* dv) {
+    typename F::Cell* dq, typename F::Cell* dk, typename F::Cell* dv) {
   return guarded([&] {
     Problem p{Tree(lengths, n), H, K, D, scale};
     const Tree& tree = p.tree;
-    std::vector<Keys> keys(K), values(K);
-    View queries{q, q_strides[0], q_strides[1]}, all_keys{k, k_strides[0], k_strides[1]}, all_values{v, v_strides[0], v_strides[1]};
-    View gradients{grad, grad_strides[0], grad_strides[1]}, outputs{out, out_strides[0], out_strides[1]};
+    std::vector<Keys<F>> keys(K), values(K);
+    View<F> queries{q, q_strides[0], q_strides[1]}, all_keys{k, k_strides[0], k_strides[1]}, all_values{v, v_strides[0], v_strides[1]};
+    View<F> gradients{grad, grad_strides[0], grad_strides[1]}, outputs{out, out_strides[0], out_strides[1]};
     // Panels are dealt to parts of equal work, each with sums of its own, added in order: the same figures at every run.
     const int64_t parts = std::max<int64_t>(1, (4 * threads + K - 1) / K);
     std::vector<int64_t> part_of;
@@ -381,7 +487,7 @@ int t2s_tree_backward(
         int64_t h = i % K;
         const float* first = sums.get() + 2 * h * parts * size;
         for (int64_t t = 0; t < s.length; ++t) {
-          uint16_t *dk_row = dk + ((s.start + t) * K + h) * D, *dv_row = dv + ((s.start + t) * K + h) * D;
+          typename F::Cell *dk_row = dk + ((s.start + t) * K + h) * D, *dv_row = dv + ((s.start + t) * K + h) * D;
 #pragma omp simd
           for (int64_t d = 0; d < D; ++d) {
             float key = 0, value = 0;
@@ -390,15 +496,47 @@ int t2s_tree_backward(
               key += at[0];
               value += at[size];
             }
-            dk_row[d] = uint16_t(rounded(key * scale));
-            dv_row[d] = uint16_t(rounded(value));
+            dk_row[d] = F::narrow(key * scale);
+            dv_row[d] = F::narrow(value);
           }
         }
       }
-      at::native::cpublas::brgemm_release();
+      if (std::is_same_v<F, Half> && has_matrix_units()) at::native::cpublas::brgemm_release();
     }
     if (failed) throw std::runtime_error("tree attention");
   });
 }
 
-}  // extern "C"
+}  // namespace
+
+// One pair of functions for each kind of number, by macro, so that their long lists of arguments stand once.
+#define T2S_TREE(name, F)                                                                                                          \
+  int t2s_tree_forward_##name(                                                                                                     \
+      const F::Cell* q, const int64_t* q_strides, const F::Cell* k, const int64_t* k_strides, const F::Cell* v,                    \
+      const int64_t* v_strides, const int64_t* lengths, int64_t n, int64_t H, int64_t K, int64_t T, int64_t D, float scale,        \
+      int threads, F::Cell* out, float* lse) {                                                                                     \
+    return tree_forward<F>(q, q_strides, k, k_strides, v, v_strides, lengths, n, H, K, T, D, scale, threads, out, lse);            \
+  }                                                                                                                                \
+  int t2s_tree_backward_##name(                                                                                                    \
+      const F::Cell* grad, const int64_t* grad_strides, const F::Cell* q, const int64_t* q_strides, const F::Cell* k,              \
+      const int64_t* k_strides, const F::Cell* v, const int64_t* v_strides, const F::Cell* out, const int64_t* out_strides,        \
+      const float* lse, const int64_t* lengths, int64_t n, int64_t H, int64_t K, int64_t T, int64_t D, float scale, int threads,   \
+      F::Cell* dq, F::Cell* dk, F::Cell* dv) {                                                                                     \
+    return tree_backward<F>(grad, grad_strides, q, q_strides, k, k_strides, v, v_strides, out, out_strides, lse, lengths, n, H, K, \
+                            T, D, scale, threads, dq, dk, dv);                                                                     \
+  }
+
+extern "C" {
+
+// Whether this processor multiplies bfloat16 numbers, in matrix units or in vectors. float32 it always can.
+int t2s_tree_has_half() {
+#ifdef __AVX512BF16__
+  return 1;
+#else
+  return has_matrix_units();
+#endif
+}
+
+T2S_TREE(half, Half)
+T2S_TREE(single, Single)
+}
