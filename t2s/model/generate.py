@@ -55,7 +55,8 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        with autocast, uncompiled(), merged(model):
+        # On CUDA 4-bit layers decode their weights for every token; on a CPU that is done already, and rounding would win little.
+        with autocast, uncompiled(), merged(model, half=_device(model).type == "cuda"):
             for ids, members in by_prefix.items():
                 prefix = _prefill(model, ids)
                 members.sort(key=lambda i: len(prompts[i].suffix))

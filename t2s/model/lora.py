@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -96,39 +96,75 @@ def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 @contextmanager
-def merged(model: torch.nn.Module) -> Iterator[None]:
-    """Lets each layer multiply once, by its weight with the adapter in it, where both are float32; elsewhere all stays as it is.
+def merged(model: torch.nn.Module, half: bool = False) -> Iterator[None]:
+    """Lets each layer multiply once, by its weight with the adapter in it; layers for which that is impossible stay as they are.
 
-    For generation: the weights of the adapter must not change meanwhile. Costs a copy of the adapted weights. In bfloat16 the sum
-    would round the adapter away.
+    For generation: the weights of the adapter must not change meanwhile. Costs a copy of the adapted weights. Float32 weights
+    change nothing but rounding.
+
+    Args:
+        model: With one adapter.
+        half: Merge into bfloat16 too, as every exported model is: sums are made in float32 and rounded once, to 8 binary digits.
+            Only where the copies fit into the memory that is free on CUDA.
     """
-    layers: list[Any] = [m for m in model.modules() if isinstance(m, LoraLayer) and _mergeable(m)]
-    for layer in layers:
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
+    kept = [layer for layer in layers if _dtype(layer) == torch.float32]
+    if half and _room_for([layer for layer in layers if _dtype(layer) == torch.bfloat16]):
+        kept += [layer for layer in layers if _dtype(layer) == torch.bfloat16]
+    for layer in kept:
         [adapter] = layer.active_adapters
         a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-        weight = torch.addmm(_float_weight(layer), b, a, alpha=layer.scaling[adapter])
+        with torch.autocast(a.device.type, enabled=False):  # it would round before the sum
+            weight = torch.addmm(_weight(layer).float(), b.float(), a.float(), alpha=layer.scaling[adapter])
+        weight = weight.to(_dtype(layer))
         layer.forward = partial(_multiply, weight, layer.base_layer.bias)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in kept:
             del layer.forward  # what its class does, again
 
 
 def _multiply(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.linear(x, weight, bias)
+    return torch.nn.functional.linear(x.to(weight.dtype), weight, None if bias is None else bias.to(weight.dtype))
 
 
-def _mergeable(layer: Any) -> bool:
-    weight = _float_weight(layer)
-    plain = len(layer.active_adapters) == 1 and not layer.lora_variant and not layer.disable_adapters and not layer.merged
-    return plain and weight is not None and not torch.is_autocast_enabled(weight.device.type)
+def _is_plain(layer: Any) -> bool:
+    """One adapter, of the plain kind, in use beside its base layer."""
+    adapted = len(layer.active_adapters) == 1 and not layer.lora_variant and not layer.disable_adapters and not layer.merged
+    return adapted and _dtype(layer) is not None
 
 
-def _float_weight(layer: Any) -> Any:
-    """The base's weight as float32 matrix; None where it is held in another form."""
-    weight = getattr(layer.base_layer, "decoded", layer.base_layer.weight)
-    return weight if weight.dtype == torch.float32 and isinstance(layer.base_layer, torch.nn.Linear) else None
+def _dtype(layer: Any) -> torch.dtype | None:
+    """What the layer multiplies in: that of its weights, or of decoded ones; None for 8-bit layers, which have weights of another form."""
+    base = layer.base_layer
+    weight = getattr(base, "decoded", base.weight)
+    dtype = weight.quant_state.dtype if getattr(weight, "quant_state", None) is not None else weight.dtype
+    if dtype == torch.float32 and torch.is_autocast_enabled(weight.device.type):
+        return torch.get_autocast_dtype(weight.device.type)
+    return dtype if isinstance(base, torch.nn.Linear) and dtype.is_floating_point else None
+
+
+def _weight(layer: Any) -> torch.Tensor:
+    """The base's weight as a matrix, decoded where it is 4-bit."""
+    weight: torch.Tensor = getattr(layer.base_layer, "decoded", layer.base_layer.weight)
+    if getattr(weight, "quant_state", None) is None:
+        return weight
+    import bitsandbytes as bnb
+
+    decoded: torch.Tensor = bnb.functional.dequantize_4bit(weight.data, getattr(weight, "quant_state"))  # noqa: B009  # no attribute of Tensor
+    return decoded
+
+
+# Of the free memory; the rest is for keys, values and scores.
+_SHARE_FOR_COPIES = 0.7
+
+
+def _room_for(layers: Sequence[Any]) -> bool:
+    """Whether bfloat16 copies of these layers fit into free CUDA memory; there is always room on a CPU."""
+    needed = sum(2 * layer.in_features * layer.out_features for layer in layers)
+    device = next((layer.lora_A[layer.active_adapters[0]].weight.device for layer in layers), torch.device("cpu"))
+    return device.type != "cuda" or needed < _SHARE_FOR_COPIES * torch.cuda.mem_get_info(device)[0]
 
 
 def _float32(model: PeftModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+import bitsandbytes as bnb
 import pytest
 import torch
 from peft import PeftModel
@@ -86,4 +87,21 @@ def test_merged_layers_compute_what_base_and_adapter_compute_and_leave_no_trace(
     assert float((together - apart).norm() / apart.norm()) < 1e-5
     assert again.equal(apart)
     with torch.autocast("cpu", dtype=torch.bfloat16), merged(model):
-        assert "forward" not in vars(layer), "bfloat16 would round the adapter away"
+        assert "forward" not in vars(layer), "bfloat16 rounds, so it is asked for"
+
+
+@pytest.mark.parametrize("decode_once", ["always", "never"])
+def test_layers_merged_in_bfloat16_multiply_by_the_sum_rounded_once(decode_once: str) -> None:
+    model, _ = lora_model(tiny_spec("llama", "nf4", decode_once=decode_once))
+    model.eval()
+    layer = next(m for m in model.modules() if isinstance(m, LoraLayer))
+    base = layer.get_base_layer()
+    a, b = layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
+    original = bnb.functional.dequantize_4bit(base.weight.data, base.weight.quant_state)
+    expected = original.float() + layer.scaling["default"] * b @ a
+    x = torch.eye(expected.shape[1], dtype=torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), merged(model, half=True):
+        merged_weight = layer(x).T.float()
+    assert ((merged_weight - expected).abs() <= 2**-8 * expected.abs()).all(), "half of a last digit"
+    assert (original.float() - expected).abs().max() / expected.abs().max() > 2**-6, "the adapter is no rounding error here"
+    assert "forward" not in vars(layer)
