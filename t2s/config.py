@@ -148,6 +148,7 @@ class TrainerConfig:
     threads: int | None = limited(least=1)
     val_check_interval: float = limited(above=0, most=1)
     compile: str = limited(choices=("auto", "always", "never"))
+    max_tokens: Any = MISSING  # auto or a number: OmegaConf (2.3) cannot merge a union this deep
     self_check: bool = MISSING
 
 
@@ -386,6 +387,9 @@ def _check_train(cfg: DictConfig) -> None:
     targets = cfg.lora.target_modules
     if not isinstance(targets, str) and not (OmegaConf.is_list(targets) and targets and all(isinstance(t, str) for t in targets)):
         raise ConfigError(f"lora.target_modules={targets}; give all-linear or a list such as [q_proj,v_proj]")
+    most = cfg.trainer.max_tokens
+    if most != "auto" and (isinstance(most, bool) or not isinstance(most, int) or most < 16):
+        raise ConfigError(f"trainer.max_tokens={cfg.trainer.max_tokens} is out of range; choose auto or a whole number >= 16")
     limit = cfg.trainer.limit_train_batches
     if limit > 1 and limit != int(limit):
         raise ConfigError(f"trainer.limit_train_batches={limit}; give a share up to 1.0 or a whole number of steps")

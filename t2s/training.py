@@ -25,11 +25,12 @@ from t2s.callbacks.stopwatch import Stopwatch
 from t2s.callbacks.trackers import build_tracker
 from t2s.data.datamodule import TextToSQLData
 from t2s.data.example import Example
-from t2s.data.prompt import PromptEncoder
+from t2s.data.prompt import PromptEncoder, TokenizedExample
 from t2s.data.survey import Survey, fitting, survey
 from t2s.errors import ConfigError
 from t2s.metrics.execution_accuracy import Judge
-from t2s.model.load import best_device, load_base
+from t2s.model.budget import cuda_peak, token_budget
+from t2s.model.load import autocast, best_device, load_base
 from t2s.model.lora import LoraSpec, add_lora, save_adapter, trainable
 from t2s.model.module import OptimizerSpec, TextToSQLModule, memory_bytes
 from t2s.model.sources import ModelSpec
@@ -78,9 +79,8 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
     model.train()  # Lightning leaves each module in the mode it finds it in
     encoder = prompt_encoder(tokenizer, cfg.data, files)
     fit = {name: fitting(read, encoder, cfg.data.max_tokens, cfg.data.too_long, name) for name, read in examples.items()}
-    loaders = TextToSQLData(
-        fit["train"][1], fit["val"][1], cfg.data.batch_size, cfg.data.packing, cfg.data.max_tokens, cfg.seed
-    )  # fmt: skip
+    budget = _token_budget(cfg, model, fit["train"][1], max(item.tokens for _, items in fit.values() for item in items), device)
+    loaders = TextToSQLData(fit["train"][1], fit["val"][1], cfg.data.batch_size, cfg.data.packing, budget, cfg.seed)
     return Learner(
         model=model,
         module=TextToSQLModule(model, optimizer_spec(cfg.optimizer), _total_steps(cfg.trainer, loaders), cfg.seed, cfg.trainer.self_check),
@@ -91,6 +91,22 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
         trained_parameters=sum(p.numel() for p in trainable(model).values()),
         device=device,
         compiled=compiled,
+    )
+
+
+def _token_budget(cfg: DictConfig, model: PeftModel, train: Sequence[TokenizedExample], longest: int, device: torch.device) -> int:
+    """Most tokens in one forward pass."""
+    wanted = cfg.trainer.max_tokens
+    if wanted != "auto":
+        if wanted < longest:
+            raise ConfigError(f"trainer.max_tokens={wanted} is less than the longest example has, {longest}; set it higher or to auto")
+        return int(wanted)
+    if device.type != "cuda":
+        return int(cfg.data.max_tokens)
+    # A step's batch is the most that a pack can hold.
+    most = cfg.data.batch_size * longest
+    return max(
+        longest, token_budget(train, cfg.data.packing, cuda_peak(model, autocast(device), device), torch.cuda.mem_get_info(device)[0], most)
     )
 
 

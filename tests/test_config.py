@@ -123,6 +123,8 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["data.schema.colours=1"], ["data.schema.colours is not a setting", "types, keys, comments, samples"]),
     (["trainer.max_epochs=1.5"], ["trainer.max_epochs", "'1.5'", "whole number >= 1"]),
     (["trainer.limit_train_batches=1.5"], ["trainer.limit_train_batches=1.5", "whole number of steps"]),
+    (["trainer.max_tokens=all"], ["trainer.max_tokens=all", "auto or a whole number >= 16"]),
+    (["trainer.max_tokens=15"], ["trainer.max_tokens=15", "auto"]),
     (["trainer.devices=2"], ["trainer.devices=2", "<= 1"]),
     (["eval.comparison=exact"], ["eval.comparison=exact", "strict or bird"]),
     (["eval.timeout_s=0"], ["eval.timeout_s=0", "number > 0"]),

@@ -231,7 +231,7 @@ def _groups(examples: Sequence[TokenizedExample], packing: str, max_tokens: int)
     by_prefix: dict[tuple[int, ...], list[int]] = {}
     for index, example in enumerate(examples):
         if example.tokens > max_tokens:
-            raise PromptTooLongError(f"an example of {example.tokens} tokens exceeds data.max_tokens={max_tokens}")
+            raise PromptTooLongError(f"an example of {example.tokens} tokens exceeds trainer.max_tokens={max_tokens}")
         by_prefix.setdefault(example.prompt.prefix if packing == "shared" else (), []).append(index)
 
     def size(indices: list[int]) -> int:

@@ -182,7 +182,7 @@ def test_an_example_without_a_supervised_token_is_refused(packing: str) -> None:
 def test_an_example_that_fits_no_pack_is_refused_with_its_length(packing: str) -> None:
     longest = toy((1,), (2, 3), (4, 5))
     assert collate([longest], packing, 5).examples == 1
-    with pytest.raises(PromptTooLongError, match=r"5 tokens exceeds data\.max_tokens=4"):
+    with pytest.raises(PromptTooLongError, match=r"5 tokens exceeds trainer\.max_tokens=4"):
         collate([longest], packing, 4)
 
 
