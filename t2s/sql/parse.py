@@ -31,7 +31,12 @@ def skeleton(sql: str) -> str:
     Example:
         "select name from T where id in (1, 2) limit 3" -> "SELECT name FROM t WHERE id IN (?) LIMIT ?"
     """
-    return parse_query(sql).transform(_masked).sql("sqlite", comments=False)
+    return skeleton_of(parse_query(sql))
+
+
+def skeleton_of(tree: exp.Expr) -> str:
+    """`skeleton` of a query that is parsed already; the tree stays as it is."""
+    return tree.transform(_masked).sql("sqlite", comments=False)
 
 
 def tags(sql: str) -> tuple[str, ...]:

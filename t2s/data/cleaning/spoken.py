@@ -1,0 +1,155 @@
+"""What a question says in numbers, dates and names, in any of the forms people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+_WORDS = {
+    **{word: float(number) for number, word in enumerate(_SMALL)},
+    **{word: 20.0 + 10 * place for place, word in enumerate(_TENS)},
+    **{word: float(place) for place, word in enumerate(_ORDINALS, 1)},
+    **{"once": 1, "single": 1, "twice": 2, "double": 2, "doubled": 2, "both": 2, "pair": 2, "couple": 2, "triple": 3, "trio": 3},
+    **{"dozen": 12, "half": 0.5, "halves": 2, "thirds": 3, "quarters": 4, "decade": 10, "hundred": 100, "thousand": 1000, "million": 1e6},
+    **{"week": 7, "fortnight": 14, "year": 365, "hour": 60, "kilo": 1000, "kilos": 1000},
+}
+_SCALES = {"k": 1e3, "thousand": 1e3, "hundred": 1e2, "mn": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9, "dozen": 12.0}
+# Digits with a thousands mark or a fraction, what scales them, and a unit written onto them.
+_DIGITS = re.compile(
+    r"(?<![\w.,])(?P<number>\d{1,3}(?:[,' \u00a0]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)*)"
+    r"(?P<scale> ?(?:k|thousand|hundred|mn|million|bn|billion|dozen)\b)?(?P<percent> ?(?:%|per ?cent|percent))?(?P<unit>[a-z€$£°]{0,4})(?!\w)",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
+_SPELLED = re.compile(rf"\b({'|'.join(_TENS)})[- ]({'|'.join(_SMALL[1:10])})\b")
+_ISO_DATE = re.compile(r"(?<!\d)((?:1[5-9]|2[01])\d\d)[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?!\d)")
+_YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|2[01])\d\d(?![\d%])(?![.,]\d)")
+_SHORT_YEAR = re.compile(r"(?:['’]|(?<=\d\d\d\d[/-]))(\d\d)(?!\d)|\bFY ?(\d\d)(?!\d)")
+_MONTHS = "january february march april may june july august september october november december".split()
+_MONTH_NAMES = {name: number for number, month in enumerate(_MONTHS, 1) for name in (month, month[:3], month[:4] if month == "september" else month)}
+# Words that are months only with a capital, or beside a number.
+_DOUBTFUL_MONTHS = frozenset({"may", "march", "mar", "dec", "jan", "sep", "sept", "oct", "nov", "jun", "jul", "aug", "apr", "feb"})
+RELATIVE_TIME = re.compile(
+    r"\b(?:this|last|current|past|previous|prior|next|following|preceding|recent|latest|same) (?:\w+ ){0,2}?(?:years?|months?|weeks?|quarters?|days?|decades?|century)\b"
+    r"|\b(?:years?|months?) (?:before|after|earlier|later|ago|over)\b|\btoday\b|\byesterday\b|\btomorrow\b|\bnow\b|\bso far\b|\bto date\b|\bmillennium\b|\d0s\b|\bninet(?:y|ies)\b"
+    r"|\bcentur(?:y|ies)\b|\bnineties\b|\beighties\b|\bseventies\b|\bsixties\b|\b\w*year[- ]on[- ]year\b|\brecent(?:ly)?\b|\bnowadays\b",
+    re.IGNORECASE,
+)  # fmt: skip
+_ASIDE = re.compile(r"\([^()]*\)|\bsince (?:the )?(?:\w+ (?:of )?)?\d{4}|\bsince \w+(?: \d{4})?", re.IGNORECASE)
+_QUOTED = re.compile(r"(?<!\w)'([^'\n]{1,80}?)'(?!\w)|\"([^\"\n]{1,80})\"|[“«„]([^”»“\n]{1,80})[”»“]|(?<!\w)‘([^’\n]{1,80})’(?!\w)")
+_CODE = re.compile(r"(?<![\w@.-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[^\W\d_][\w-]{3,}(?![\w@])")
+_UNITS_WITH_DIGITS = re.compile(r"[a-z]{1,3}\d|[a-z]+-\d+|\w+-(?:day|week|month|year|hour|star|piece)s?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a text says.
+
+    Attributes:
+        digits: Numbers written in digits, years left out.
+        numbers: All numbers, in words too, and what they may stand for: a percentage also its fraction.
+        years: Four digits that look like a year, and two behind an apostrophe.
+        months: Numbers of the months named.
+        relative_time: Whether it speaks of a time as seen from another: last year, the month before.
+    """
+
+    digits: tuple[float, ...]
+    numbers: frozenset[float]
+    years: frozenset[int]
+    months: frozenset[int]
+    relative_time: bool
+
+
+@lru_cache(maxsize=4096)
+def said(text: str) -> Said:
+    """Numbers, years and months of a text.
+
+    Example:
+        "five orders over 2,000 euros in March '24" -> numbers {5, 2000}, years {2024}, months {3}
+    """
+    bare, unquoted = _ISO_DATE.sub(" ", text), _QUOTED.sub(" ", text)
+    years = {int(match.group()) for match in _YEAR.finditer(bare)} | {int(m.group(1)) for m in _ISO_DATE.finditer(text)}
+    years |= {century + int(m.group(1) or m.group(2)) for m in _SHORT_YEAR.finditer(unquoted) for century in (1900, 2000)}
+    digits = tuple(_digit_numbers(bare))
+    return Said(
+        digits=tuple(number for number in digits if number not in years),
+        numbers=frozenset(_readings({*digits, *_spelled_numbers(text), *_date_numbers(text)})),
+        years=frozenset(years),
+        months=frozenset(_months(text)),
+        relative_time=RELATIVE_TIME.search(text) is not None,
+    )
+
+
+def without_asides(text: str) -> str:
+    """The text without what stands in parentheses or begins with since: hints at form and at where the data begins."""
+    return _ASIDE.sub(" ", text)
+
+
+def quoted(text: str) -> list[str]:
+    """What stands in quotes; an apostrophe within a word is none."""
+    return [next(filter(None, match.groups())).strip() for match in _QUOTED.finditer(text)]
+
+
+def codes(text: str) -> list[str]:
+    """Words of letters and digits, as `CAMP25` or `SKU-1234`; `H1`, `m2` and `3-day` are none."""
+    return [match.group() for match in _CODE.finditer(text) if not _UNITS_WITH_DIGITS.fullmatch(match.group())]
+
+
+def _digit_numbers(text: str) -> Iterator[float]:
+    for match in _DIGITS.finditer(text):
+        scale = _SCALES.get((match["scale"] or "").strip().lower(), 1.0)
+        yield from (number * scale for number in _number(match["number"]))
+
+
+def _number(written: str) -> Iterator[float]:
+    """The number as English writes it, and as much of Europe would where that differs: 1.500 and 1,5."""
+    plain = re.sub(r"[' \u00a0]", "", written)
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", plain):
+        yield float(plain.replace(",", ""))
+    elif re.fullmatch(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?", plain):
+        yield float(plain.replace(".", "").replace(",", "."))
+    elif plain.count(".") + plain.count(",") <= 1:
+        yield float(plain.replace(",", "."))
+    else:  # 1,2,3 is a list
+        yield from (float(part) for part in re.split(r"[.,]", plain) if part)
+
+
+def _spelled_numbers(text: str) -> Iterator[float]:
+    lower = text.lower()
+    words = _WORD.findall(lower)
+    yield from (_WORDS[word] for word in words if word in _WORDS)
+    for ten, one in _SPELLED.findall(lower):
+        yield _WORDS[ten] + _WORDS[one]
+    for first, second in zip(words, words[1:], strict=False):
+        if second in _SCALES and first in _WORDS:
+            yield _WORDS[first] * _SCALES[second]
+
+
+def _date_numbers(text: str) -> Iterator[float]:
+    for match in _ISO_DATE.finditer(text):
+        yield from (float(part) for part in match.groups() if part)
+
+
+def _readings(numbers: set[float]) -> Iterator[float]:
+    for number in numbers:
+        yield from (number, round(number / 100, 10), round(1 - number / 100, 10), round(number * 100, 10), round(1 + number / 100, 10))
+
+
+def _months(text: str) -> Iterator[int]:
+    words = re.findall(r"[^\W_]+", text)
+    for place, word in enumerate(words):
+        number = _MONTH_NAMES.get(word.lower())
+        beside = (*words[max(0, place - 1) : place], *words[place + 1 : place + 2])
+        sure = word.lower() not in _DOUBTFUL_MONTHS or any(re.match(r"\d", other) for other in beside)
+        if number and (sure or (word[0].isupper() and place > 0 and word.lower() in ("may", "march"))):
+            yield number
+    for match in _ISO_DATE.finditer(text):
+        if 1 <= int(match.group(2)) <= 12:
+            yield int(match.group(2))
