@@ -36,7 +36,7 @@ def skeleton(sql: str) -> str:
 
 def skeleton_of(tree: exp.Expr) -> str:
     """`skeleton` of a query that is parsed already; the tree stays as it is."""
-    return tree.transform(_masked).sql("sqlite", comments=False)
+    return tree.transform(_masked).sql("sqlite", comments=False, copy=False)
 
 
 def tags(sql: str) -> tuple[str, ...]:

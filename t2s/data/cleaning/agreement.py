@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from t2s.data.cleaning.query import Query, QueryLiteral
 from t2s.data.cleaning.spoken import Said, codes, quoted, said, without_asides
 from t2s.sql.naming import singular, stem
+from t2s.sql.schema import Schema
 
 # (database, text) -> whether some column holds that text, in any case.
 KnownValue = Callable[[str, str], bool]
+# A value in lower case -> the values it may be taken for: the other categories of its column.
+Siblings = Mapping[str, frozenset[str]]
 
 _DATE = re.compile(r"((?:1[5-9]|2[01])\d\d)(?:-(\d\d)(?:-(\d\d))?)?(?:[T ]\d.*)?%?")
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
@@ -33,22 +36,25 @@ _LEAST_NAME_CHARS = 4
 _MOST_NAME_WORDS = 4
 
 
-def disagreements(question: str, context: str, query: Query, database: str, known: KnownValue | None) -> list[str]:
+def disagreements(
+    question: str, context: str, query: Query, siblings: Siblings, known: Callable[[str], bool] | None
+) -> list[str]:
     """What question and query say differently, in sentences; empty where they agree.
 
     Args:
         question: The question.
         context: What else the reader is told, as evidence or earlier turns: it may say what the query needs, and asks for nothing.
         query: Its query.
-        database: Where `known` looks.
-        known: Tells values of the database from other words; None looks at their capitals alone.
+        siblings: Categories that exclude each other, from the schema's samples: see `siblings_of`.
+        known: Whether the database holds a text; None looks at capitals alone.
     """
     asked, told = said(without_asides(question)), said(f"{question}\n{context}")
     return [
         *_years(asked, told, query),
         *_months(asked, query),
         *_numbers(asked, told, query),
-        *_names(question, context, query, database, known),
+        *_names(question, context, query, known),
+        *_categories(question, context, query, siblings),
         *_verbatim(question, query),
     ]
 
@@ -98,12 +104,13 @@ def _literal_years(literal: QueryLiteral) -> list[int]:
 
 def _months(asked: Said, query: Query) -> Iterator[str]:
     held: set[int] = set()
+    dated = any(literal.is_string and any(_literal_months(literal)) for literal in query.literals)
     by_month = any(literal.role == "format" and "%m" in literal.text for literal in query.literals)
     for literal in query.literals:
         for month in _literal_months(literal):
             held |= {month} | ({month % 12 + 1, (month - 2) % 12 + 1} if literal.role in ("below", "above") else set())
     # "each month, January first" names an order, no month.
-    if held or not by_month:
+    if dated or not by_month:
         yield from (f"the question names month {month}, the query does not" for month in sorted(asked.months - held))
 
 
@@ -178,7 +185,7 @@ def _close(one: float, other: float) -> bool:
     return abs(one - other) <= 1e-9 * max(abs(one), abs(other), 1e-6)
 
 
-def _names(question: str, context: str, query: Query, database: str, known: KnownValue | None) -> Iterator[str]:
+def _names(question: str, context: str, query: Query, known: Callable[[str], bool] | None) -> Iterator[str]:
     held = [literal.text for literal in query.literals if literal.is_string and literal.role in ("equal", "pattern")]
     words = [_folded(word) for word in _WORD.findall(f"{question} {context}")]
     unsaid = [text for text in held if _is_name(text) and not _says_all(words, text)]
@@ -189,8 +196,34 @@ def _names(question: str, context: str, query: Query, database: str, known: Know
             yield f"the query says {text!r}, the question does not"
     if known is not None:
         for name in _phrases(question):
-            if known(database, name) and not all(_says(mentioned, word) for word in _words(name)):
+            if known(name) and not all(_says(mentioned, word) for word in _words(name)):
                 yield f"the question names {name!r}, which the database holds and the query does not say"
+
+
+def siblings_of(schema: Schema) -> dict[str, frozenset[str]]:
+    """The categories of a schema that exclude each other, as far as its samples show them."""
+    found: dict[str, set[str]] = {}
+    for column in (column for table in schema.tables for column in table.columns):
+        values = {value.lower() for value in column.samples if isinstance(value, str)}
+        for value in values:
+            found.setdefault(value, set()).update(values - {value})
+    return {value: frozenset(others) for value, others in found.items() if others}
+
+
+def _categories(question: str, context: str, query: Query, siblings: Siblings) -> Iterator[str]:
+    """A category of the query that the question does not say, where the question says another of the same column."""
+    held = list(dict.fromkeys(literal.text.lower() for literal in query.literals if literal.is_string and literal.role == "equal"))
+    words = [_folded(word) for word in _WORD.findall(f"{question} {context}")]
+    named = [word for text in (*held, *query.names) for word in map(_folded, _words(text))]
+    for value in held:
+        if value in siblings and not _says_some(words, value):
+            for other in sorted(siblings[value]):
+                if _is_word(other) and not _says(named, other) and _folded(other) in words:
+                    yield f"the question says {other!r}, the query says {value!r}"
+
+
+def _is_word(text: str) -> bool:
+    return len(text) > 2 and text.isalpha()
 
 
 def _is_name(text: str) -> bool:

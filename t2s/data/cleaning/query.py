@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from sqlglot import exp
@@ -44,42 +44,48 @@ class QueryLiteral:
     role: Role
 
 
+@dataclass(frozen=True)
 class Query:
-    """One SELECT, and what is read from it when asked for.
+    """What is read from one SELECT; the tree itself is let go, as fifty thousand of them do not fit into memory.
 
-    Raises:
-        DataError: this is not exactly one SELECT.
+    Attributes:
+        skeleton: The query, literals masked.
+        text: The query, spelled one way: white space, comments and the case of words do not count.
+        literals: All strings and numbers, in the order of the tree.
+        names: Names of tables, columns and aliases, in lower case.
+        hangs_on: A function whose value changes from run to run; empty if there is none.
+        limited: Whether a LIMIT is written anywhere.
     """
 
-    def __init__(self, sql: str) -> None:
-        self.sql = sql
-        self.tree = parse_query(sql)
-        if not isinstance(self.tree, exp.Query):
-            raise DataError(f"not a SELECT: {sql[:80]!r}")
-        try:
-            self.skeleton = skeleton_of(self.tree)
-            self.text = self.tree.transform(_lower_names).sql("sqlite", comments=False)
-        except RecursionError:
-            raise DataError("the query is nested too deep to take apart") from None
-
-    @cached_property
-    def literals(self) -> tuple[QueryLiteral, ...]:
-        """All strings and numbers, in the order of the tree."""
-        return tuple(QueryLiteral(node.name, node.is_string, _role(node)) for node in self.tree.find_all(exp.Literal))
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """Names of tables, columns and aliases, in lower case."""
-        return frozenset(node.name.lower() for node in self.tree.find_all(exp.Identifier))
-
-    @cached_property
-    def hangs_on(self) -> str:
-        """A function whose value changes from run to run; empty if there is none."""
-        return next(_changing_functions(list(code_tokens(self.sql))), "")
+    skeleton: str
+    text: str
+    literals: tuple[QueryLiteral, ...]
+    names: frozenset[str]
+    hangs_on: str
+    limited: bool
 
 
-def _lower_names(node: exp.Expr) -> exp.Expr:
-    return exp.Identifier(this=node.name.lower(), quoted=node.quoted) if isinstance(node, exp.Identifier) else node
+def read_query(sql: str) -> Query:
+    """Takes a query apart.
+
+    Raises:
+        DataError: this is not exactly one SELECT, or one that is nested too deep.
+    """
+    tree = parse_query(sql)
+    if not isinstance(tree, exp.Query):
+        raise DataError(f"not a SELECT: {sql[:80]!r}; give one SELECT, perhaps behind WITH")
+    code = list(code_tokens(sql))
+    try:
+        return Query(
+            skeleton=sys.intern(skeleton_of(tree)),
+            text=" ".join(token.text.lower() if token.kind == "word" else token.text for token in code if token.text != ";"),
+            literals=tuple(QueryLiteral(node.name, node.is_string, _role(node)) for node in tree.find_all(exp.Literal)),
+            names=frozenset(node.name.lower() for node in tree.find_all(exp.Identifier)),
+            hangs_on=next(_changing_functions(code), ""),
+            limited=tree.find(exp.Limit) is not None,
+        )
+    except RecursionError:
+        raise DataError("the query is nested too deep to take apart; write it flatter") from None
 
 
 def _role(literal: exp.Literal) -> Role:

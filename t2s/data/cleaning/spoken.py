@@ -29,6 +29,7 @@ _DIGITS = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 _SPELLED = re.compile(rf"\b({'|'.join(_TENS)})[- ]({'|'.join(_SMALL[1:10])})\b")
+_AND_A_HALF = re.compile(r"\b(\w+) and a half\b")
 _ISO_DATE = re.compile(r"(?<!\d)((?:1[5-9]|2[01])\d\d)[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?!\d)")
 _YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|2[01])\d\d(?![\d%])(?![.,]\d)")
 _SHORT_YEAR = re.compile(r"(?:['’]|(?<=\d\d\d\d[/-]))(\d\d)(?!\d)|\bFY ?(\d\d)(?!\d)")
@@ -127,6 +128,8 @@ def _spelled_numbers(text: str) -> Iterator[float]:
     yield from (_WORDS[word] for word in words if word in _WORDS)
     for ten, one in _SPELLED.findall(lower):
         yield _WORDS[ten] + _WORDS[one]
+    for word in _AND_A_HALF.findall(lower):
+        yield (_WORDS[word] if word in _WORDS else float(word) if word.isdecimal() else 0.0) + 0.5
     for first, second in zip(words, words[1:], strict=False):
         if second in _SCALES and first in _WORDS:
             yield _WORDS[first] * _SCALES[second]
