@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,14 +11,12 @@ from typing import Literal
 
 from t2s.data.cleaning.agreement import KnownValue, Siblings
 from t2s.data.cleaning.query import Query, read_query
-from t2s.data.example import Example
+from t2s.data.example import Example, plain
 from t2s.data.pii import Finder
 from t2s.sql.execute import Sandbox
 from t2s.sql.schema import Schema
 
 PersonalData = Literal["off", "report", "mask", "refuse"]
-
-_EDGES = "?!.,;:'\"`’‘“”()[]…¿¡"
 
 
 @dataclass(frozen=True)
@@ -155,16 +152,6 @@ class Step:
     description: str
     run: Callable[[Sequence[Pair], Room], Iterator[Verdict]]
     wanted: Callable[[CleaningRules], bool] = lambda rules: True
-
-
-def plain(question: str) -> str:
-    """A question free of case, white space and punctuation at the edges of words.
-
-    Example:
-        "How many, in  OSLO?" -> "how many in oslo"
-    """
-    words = (word.strip(_EDGES) for word in unicodedata.normalize("NFKC", question).casefold().split())
-    return " ".join(filter(None, words))
 
 
 def one_line(text: str, max_chars: int = 200) -> str:

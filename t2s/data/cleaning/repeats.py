@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import chain
 from math import ceil
 
 from t2s.data.cleaning.pair import Pair, Room, Verdict, one_line
 
 _GRAM_CHARS = 3
+# More of them make longer lists to look through, and fewer questions to compare in full.
+_SHARED_RARE_GRAMS = 5
 
 
 def drop_duplicates(pairs: Sequence[Pair], room: Room) -> Iterator[Verdict]:
@@ -66,8 +69,8 @@ def near_duplicates(questions: Sequence[tuple[Hashable, str]], likeness: float) 
     """Questions that nearly repeat an earlier one of their group that is none itself.
 
     Two questions are as like as the share of character trigrams they have in common (Jaccard). Every pair at or above the
-    limit is found: a question is compared with those that share one of its rarest trigrams, of which such a pair must share
-    one (prefix filtering, Chaudhuri et al. 2006).
+    limit is found: a question is compared with those that share a few of its rarest trigrams, as such a pair must (prefix
+    filtering, Chaudhuri et al. 2006; several instead of one, Wang et al. 2012).
 
     Args:
         questions: Group and text of each.
@@ -83,16 +86,16 @@ def near_duplicates(questions: Sequence[tuple[Hashable, str]], likeness: float) 
     index: dict[tuple[Hashable, str], list[int]] = defaultdict(list)
     found: dict[int, int] = {}
     for place, ((group, _), own) in enumerate(zip(questions, grams, strict=True)):
-        if len(common[group]) == 0:
-            continue
-        rare = sorted(own, key=lambda gram: (common[group][gram], gram))[: len(own) - ceil(likeness * len(own)) + 1]
-        candidates = dict.fromkeys(other for gram in rare for other in index[group, gram])
-        like = next((other for other in candidates if _jaccard(own, grams[other]) >= likeness), None)
+        least_shared = ceil(likeness * len(own))
+        rarest = sorted(own, key=lambda gram: (common[group][gram], gram))[: len(own) - least_shared + _SHARED_RARE_GRAMS]
+        met = Counter(chain.from_iterable(index[group, gram] for gram in rarest))
+        near = sorted(other for other, times in met.items() if times >= min(_SHARED_RARE_GRAMS, least_shared))
+        like = next((other for other in near if _jaccard(own, grams[other]) >= likeness), None)
         if like is not None:
             found[place] = like
-            continue
-        for gram in rare:
-            index[group, gram].append(place)
+        else:
+            for gram in rarest:
+                index[group, gram].append(place)
     return found
 
 
