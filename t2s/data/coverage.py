@@ -59,7 +59,9 @@ def _everything(schemas: Mapping[str, Schema]) -> dict[str, list[str]]:
     named = [(f"{name}." if len(schemas) > 1 else "", schema) for name, schema in schemas.items()]
     return {
         "tables": [prefix + table.name for prefix, schema in named for table in schema.tables],
-        "columns": [f"{prefix}{table.name}.{column.name}" for prefix, schema in named for table in schema.tables for column in table.columns],
+        "columns": [
+            f"{prefix}{table.name}.{column.name}" for prefix, schema in named for table in schema.tables for column in table.columns
+        ],
         "clauses": list(CLAUSES),
         "operators": list(_OPERATORS),
     }

@@ -62,9 +62,7 @@ class _Keys:
 def _shared(examples: Sequence[Example], known: Sequence[_Keys], others: Sequence[_Keys], max_cases: int) -> Shared:
     questions, queries = {other.question for other in others}, {other.query for other in others}
     shapes = {other.shape for other in others if other.shape is not None}
-    found = [
-        {"question": keys.question in questions, "query": keys.query in queries, "shape": keys.shape in shapes} for keys in known
-    ]
+    found = [{"question": keys.question in questions, "query": keys.query in queries, "shape": keys.shape in shapes} for keys in known]
     cases = [(example.question, ", ".join(what for what in same if same[what])) for example, same in zip(examples, found, strict=True)]
     return Shared(
         examples=len(examples),

@@ -220,7 +220,11 @@ def _is_mail(text: str) -> bool:
 
 def _is_card(text: str) -> bool:
     number = _digits(text)
-    return len(set(number)) > 1 and any(len(number) in sizes and re.match(begin, number) for begin, sizes in _ISSUERS) and luhn.is_valid(number)
+    return (
+        len(set(number)) > 1
+        and any(len(number) in sizes and re.match(begin, number) for begin, sizes in _ISSUERS)
+        and luhn.is_valid(number)
+    )
 
 
 # How an issuer's numbers begin, and how long they are (ISO/IEC 7812).
@@ -253,14 +257,27 @@ def _always(text: str) -> bool:
     return bool(text)
 
 
-_PHONE_WORDS = _words("phones?", "telephone", "tel", "mobile", "cell", "call(?:ed|s)?", "fax", "sms", "whatsapp", "telefon", "mobil", "tlf", "msisdn")
+_PHONE_WORDS = _words(
+    "phones?", "telephone", "tel", "mobile", "cell", "call(?:ed|s)?", "fax", "sms", "whatsapp", "telefon", "mobil", "tlf", "msisdn"
+)
 # What other numbers with dashes and spaces are called.
-_OTHER_NUMBERS = _words("orders?", "invoices?", "sku", "products?", "articles?", "items?", "tickets?", "refs?", "references?", "isbn", "parts?", "ean", "batch")
+_OTHER_NUMBERS = _words(
+    "orders?", "invoices?", "sku", "products?", "articles?", "items?", "tickets?", "refs?", "references?", "isbn", "parts?", "ean", "batch"
+)
 
 
 def _id(name: str, form: str, holds: Callable[[str], bool], *told_by: str) -> _Kind:
     pattern = re.compile(rf"(?<![\w.+-]){form}(?![\w-])", re.IGNORECASE)
     return _Kind(name, pattern, holds, _words(*told_by) if told_by else None)
+
+
+def _phone(
+    form: str,
+    holds: Callable[[str], bool] = _is_phone,
+    told_by: re.Pattern[str] | None = None,
+    denied_by: re.Pattern[str] | None = None,
+) -> _Kind:
+    return _Kind("phone", re.compile(form), holds, told_by, denied_by)
 
 
 # The surest first. Forms of bare digits that every tenth number fits must be named by a word near them.
@@ -289,10 +306,11 @@ _KINDS: tuple[_Kind, ...] = (
     _id("nl_bsn", r"\d{3}[ .]?\d{3}[ .]?\d{3}", bsn.is_valid, "bsn", "burgerservicenummer", "citizen service"),
     _id("pl_pesel", r"\d{11}", pesel.is_valid, "pesel"),
     _id("ca_sin", r"\d{3}[ -]?\d{3}[ -]?\d{3}", sin.is_valid, "sin", "social insurance"),
-    _Kind("phone", re.compile(r"(?<![\w+])(?:\+|00)[1-9](?:[ ().-]{0,2}\d){6,14}(?!\w)"), _is_phone),
-    _Kind("phone", re.compile(r"(?<![\w.-])(?:\([2-9]\d\d\) ?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}(?![\w-])"), _is_phone, None, _OTHER_NUMBERS),
-    _Kind("phone", re.compile(r"(?<![\w.-])\(?0[1-9]\d{0,3}\)?[ /-]\d{2,8}(?:[ -]\d{2,4}){0,4}(?![\w-])"), _is_national_phone, None, _OTHER_NUMBERS),
-    _Kind("phone", re.compile(r"(?<![\w.+-])\d(?:[ -]?\d){6,11}(?![\w-])"), _is_phone, _PHONE_WORDS, _OTHER_NUMBERS),
-    _Kind("ip", re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[\da-f]{0,4}(?::[\da-f]{0,4}){2,7})(?![\w:]|\.\d)", re.IGNORECASE), _is_ip),
+    _phone(r"(?<!\w)(?:\+|00)[1-9](?:[ ().-]{0,2}\d){6,14}(?!\w)"),
+    _phone(r"(?<![\w.-])(?:\([2-9]\d\d\) ?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}(?![\w-])", denied_by=_OTHER_NUMBERS),
+    _phone(r"(?<![\w.-])\(?0[1-9]\d{0,3}\)?[ /-]\d{2,8}(?:[ -]\d{2,4}){0,4}(?![\w-])", _is_national_phone, denied_by=_OTHER_NUMBERS),
+    _phone(r"(?<![\w.+-])\d(?:[ -]?\d){6,11}(?![\w-])", told_by=_PHONE_WORDS, denied_by=_OTHER_NUMBERS),
+    _Kind("ip", re.compile(r"(?<![\w.:])\d{1,3}(?:\.\d{1,3}){3}(?![\w:]|\.\d)"), _is_ip),
+    _Kind("ip", re.compile(r"(?<![\w.:])[\da-f]{0,4}(?::[\da-f]{0,4}){2,7}(?![\w:])", re.IGNORECASE), _is_ip),
 )  # fmt: skip
 KINDS: tuple[str, ...] = tuple(dict.fromkeys(kind.name for kind in _KINDS))

@@ -61,7 +61,9 @@ def preparation_summary(
         "sql_chars": histogram([len(example.sql) for example in kept]),
         "facets": _facets(kept),
         "personal_data": dict(cleaned.personal_data),
-        "splits": {name: {"pairs": len(examples), "hardness": _counted(map(_level_of, examples), _LEVELS)} for name, examples in splits.items()},
+        "splits": {
+            name: {"pairs": len(examples), "hardness": _counted(map(_level_of, examples), _LEVELS)} for name, examples in splits.items()
+        },
         "leakage": {name: {other: asdict(shared) for other, shared in found.items()} for name, found in leakage.items()},
         "examples": _samples(kept, levels, seed),
         "rejected": [_rejected(one) for one in cleaned.rejected[:_MAX_REJECTED]],
@@ -173,7 +175,12 @@ def _shown(example: Example) -> dict[str, str]:
 
 
 def _rejected(one: Rejected) -> dict[str, str]:
-    return {**_shown(one.example), "id": one.example.id[:100], "step": one.step, "reason": _cut(mask(one.reason), _MAX_TEXT_CHARS, len(one.reason))}
+    return {
+        **_shown(one.example),
+        "id": one.example.id[:100],
+        "step": one.step,
+        "reason": _cut(mask(one.reason), _MAX_TEXT_CHARS, len(one.reason)),
+    }
 
 
 def _cut(text: str, max_chars: int, chars: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from t2s.data.cleaning.query import Query, QueryLiteral
-from t2s.data.cleaning.spoken import Said, codes, quoted, said, without_asides
+from t2s.data.cleaning.spoken import MONTHS, Said, codes, quoted, said, without_asides
 from t2s.sql.naming import singular, stem
 from t2s.sql.schema import Schema
 
@@ -36,9 +36,7 @@ _LEAST_NAME_CHARS = 4
 _MOST_NAME_WORDS = 4
 
 
-def disagreements(
-    question: str, context: str, query: Query, siblings: Siblings, known: Callable[[str], bool] | None
-) -> list[str]:
+def disagreements(question: str, context: str, query: Query, siblings: Siblings, known: Callable[[str], bool] | None) -> list[str]:
     """What question and query say differently, in sentences; empty where they agree.
 
     Args:
@@ -316,7 +314,6 @@ def _read_peoples() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ..
 
 _PEOPLES, _COUNTRIES = _read_peoples()
 _NO_NAMES = frozenset(
-    "monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays sundays "
-    "january february march april may june july august september october november december "
-    "jan feb mar apr jun jul aug sep sept oct nov dec christmas easter".split()
+    {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "mondays", "tuesdays", "wednesdays", "thursdays"}
+    | {"fridays", "saturdays", "sundays", "sept", "christmas", "easter", *MONTHS, *(month[:3] for month in MONTHS)}
 )

@@ -28,7 +28,10 @@ _ROLES: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], Role], ...] = (
 )
 _TRANSPARENT = (exp.Paren, exp.Neg, exp.Cast, exp.Tuple, exp.Escape, exp.Lower, exp.Upper, exp.Trim, exp.Date, exp.TsOrDsToDate)
 _SOME_FORMAT = re.compile(r"(?:[^%]*%[A-Za-z])+[^%]*")
-_MODIFIER = re.compile(r"[+-]?\s*\d+(?:\.\d+)?\s+(?:second|minute|hour|day|month|year)s?|start of \w+|weekday \d|localtime|utc|now|auto|unixepoch", re.IGNORECASE)
+_MODIFIER = re.compile(
+    r"[+-]?\s*\d+(?:\.\d+)?\s+(?:second|minute|hour|day|month|year)s?|start of \w+|weekday \d|localtime|utc|now|auto|unixepoch",
+    re.IGNORECASE,
+)
 _CLOCK_WORDS = frozenset({"current_date", "current_time", "current_timestamp"})
 _LUCK = frozenset({"random", "randomblob", "changes", "total_changes", "last_insert_rowid", "sqlite_version", "sqlite_source_id"})
 # Date functions, and how many arguments they have before the moment they speak of.
@@ -91,7 +94,8 @@ def read_query(sql: str) -> Query:
 def _role(literal: exp.Literal) -> Role:
     if literal.is_string and (_MODIFIER.fullmatch(literal.name) or (_SOME_FORMAT.fullmatch(literal.name) and _in_function(literal))):
         return "format"
-    child, parent = literal, literal.parent
+    child: exp.Expr = literal
+    parent = literal.parent
     while isinstance(parent, _TRANSPARENT):
         child, parent = parent, parent.parent
     if isinstance(parent, exp.Between):

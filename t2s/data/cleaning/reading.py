@@ -20,7 +20,10 @@ from t2s.errors import DataError
 _LEAST_READABLE = 0.6
 _MOST_REPEATS = 8
 # A form somebody forgot to fill in, and UTF-8 that was read as Latin-1.
-_LEFTOVER = re.compile(r"\{\{?\s*\w+\s*\}?\}|\$\{\w+\}|<\s*(?:table|column|value|question|sql|placeholder)\w*\s*>|\[(?:table|column|value|blank|mask)\w*\]", re.IGNORECASE)
+_LEFTOVER = re.compile(
+    r"\{\{?\s*\w+\s*\}?\}|\$\{\w+\}|<\s*(?:table|column|value|question|sql|placeholder)\w*\s*>|\[(?:table|column|value|blank|mask)\w*\]",
+    re.IGNORECASE,
+)
 _MOJIBAKE = re.compile(r"Ã[\x80-\xbf©¨¼¶¤¥¸]|â€[\x80-\xbf™œ\u0093\u0094]|\ufffd")
 _SQL_QUESTION = re.compile(r"\s*(?:select\b.+\bfrom|with\s+\w+\s+as\s*\()", re.IGNORECASE | re.DOTALL)
 _MAX_REASONS = 3
@@ -62,9 +65,10 @@ def _length(pair: Pair, room: Room) -> Verdict:
 
 def _parses(pair: Pair, room: Room) -> Verdict:
     try:
-        return None if pair.query else None
+        _ = pair.query
     except DataError as error:
         return one_line(str(error))
+    return None
 
 
 def _wording(pair: Pair, room: Room) -> Verdict:
@@ -91,7 +95,9 @@ def count_words(question: str) -> int:
 
 
 def _toxic(pair: Pair, room: Room) -> Verdict:
-    words = re.findall(r"[^\W\d_]+", f"{pair.example.question} {' '.join(one.text for one in pair.query.literals if one.is_string)}".lower())
+    words = re.findall(
+        r"[^\W\d_]+", f"{pair.example.question} {' '.join(one.text for one in pair.query.literals if one.is_string)}".lower()
+    )
     found = sorted(_bad_words().intersection(words))
     return f"holds {', '.join(found)}" if found else None
 

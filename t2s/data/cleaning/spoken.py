@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 _SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
+    "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
 _WORDS = {
     **{word: float(number) for number, word in enumerate(_SMALL)},
     **{word: 20.0 + 10 * place for place, word in enumerate(_TENS)},
@@ -24,7 +26,7 @@ _SCALES = {"k": 1e3, "thousand": 1e3, "hundred": 1e2, "mn": 1e6, "million": 1e6,
 # Digits with a thousands mark or a fraction, what scales them, and a unit written onto them.
 _DIGITS = re.compile(
     r"(?<![\w.,])(?P<number>\d{1,3}(?:[,' \u00a0]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)*)"
-    r"(?P<scale> ?(?:k|thousand|hundred|mn|million|bn|billion|dozen)\b)?(?P<percent> ?(?:%|per ?cent|percent))?(?P<unit>[a-z€$£°]{0,4})(?!\w)",
+    r"(?P<scale> ?(?:k|thousand|hundred|mn|million|bn|billion|dozen)\b)?(?: ?(?:%|per ?cent))?[a-z€$£°]{0,4}(?!\w)",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
@@ -33,16 +35,17 @@ _AND_A_HALF = re.compile(r"\b(\w+) and a half\b")
 _ISO_DATE = re.compile(r"(?<!\d)((?:1[5-9]|2[01])\d\d)[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?!\d)")
 _YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|2[01])\d\d(?![\d%])(?![.,]\d)")
 _SHORT_YEAR = re.compile(r"(?:['’]|(?<=\d\d\d\d[/-]))(\d\d)(?!\d)|\bFY ?(\d\d)(?!\d)")
-_MONTHS = "january february march april may june july august september october november december".split()
-_MONTH_NAMES = {name: number for number, month in enumerate(_MONTHS, 1) for name in (month, month[:3], month[:4] if month == "september" else month)}
+MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december")
+_MONTH_NAMES = {name: number for number, month in enumerate(MONTHS, 1) for name in (month, month[:3])} | {"sept": 9}
 # Words that are months only with a capital, or beside a number.
 _DOUBTFUL_MONTHS = frozenset({"may", "march", "mar", "dec", "jan", "sep", "sept", "oct", "nov", "jun", "jul", "aug", "apr", "feb"})
-RELATIVE_TIME = re.compile(
-    r"\b(?:this|last|current|past|previous|prior|next|following|preceding|recent|latest|same) (?:\w+ ){0,2}?(?:years?|months?|weeks?|quarters?|days?|decades?|century)\b"
-    r"|\b(?:years?|months?) (?:before|after|earlier|later|ago|over)\b|\btoday\b|\byesterday\b|\btomorrow\b|\bnow\b|\bso far\b|\bto date\b|\bmillennium\b|\d0s\b|\bninet(?:y|ies)\b"
-    r"|\bcentur(?:y|ies)\b|\bnineties\b|\beighties\b|\bseventies\b|\bsixties\b|\b\w*year[- ]on[- ]year\b|\brecent(?:ly)?\b|\bnowadays\b",
+_SPANS = r"(?:years?|months?|weeks?|quarters?|days?|decades?|century)"
+_RELATIVE_TIME = re.compile(
+    rf"\b(?:this|last|current|past|previous|prior|next|following|preceding|recent|latest|same) (?:\w+ ){{0,2}}?{_SPANS}\b"
+    r"|\b(?:years?|months?) (?:before|after|earlier|later|ago|over)\b|\byear[- ]on[- ]year\b|\b(?:so far|to date|\d0s|recent(?:ly)?)\b"
+    r"|\b(?:today|yesterday|tomorrow|now|nowadays|millennium|centur(?:y|ies)|nineties|eighties|seventies|sixties)\b",
     re.IGNORECASE,
-)  # fmt: skip
+)
 _ASIDE = re.compile(r"\([^()]*\)|\bsince (?:the )?(?:\w+ (?:of )?)?\d{4}|\bsince \w+(?: \d{4})?", re.IGNORECASE)
 _QUOTED = re.compile(r"(?<!\w)'([^'\n]{1,80}?)'(?!\w)|\"([^\"\n]{1,80})\"|[“«„]([^”»“\n]{1,80})[”»“]|(?<!\w)‘([^’\n]{1,80})’(?!\w)")
 _CODE = re.compile(r"(?<![\w@.-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[^\W\d_][\w-]{3,}(?![\w@])")
@@ -84,7 +87,7 @@ def said(text: str) -> Said:
         numbers=frozenset(_readings({*digits, *_spelled_numbers(text), *_date_numbers(text)})),
         years=frozenset(years),
         months=frozenset(_months(text)),
-        relative_time=RELATIVE_TIME.search(text) is not None,
+        relative_time=_RELATIVE_TIME.search(text) is not None,
     )
 
 
@@ -130,7 +133,7 @@ def _spelled_numbers(text: str) -> Iterator[float]:
         yield _WORDS[ten] + _WORDS[one]
     for word in _AND_A_HALF.findall(lower):
         yield (_WORDS[word] if word in _WORDS else float(word) if word.isdecimal() else 0.0) + 0.5
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in pairwise(words):
         if second in _SCALES and first in _WORDS:
             yield _WORDS[first] * _SCALES[second]
 
