@@ -36,6 +36,7 @@ from t2s.sql.lexer import tokens
 # A word this far before a number, or half as far behind it, says what the number is.
 _REACH_CHARS = 40
 _MOST_TRIES = 1000
+_MOST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def mask(text: str) -> str:
     """The text with its personal data replaced by made-up data of the same form, in which nothing is found.
 
     Example:
-        "mail kari@nordlys.no or +47 912 34 567" -> "mail person1@example.com or +00 000 00 001"
+        "mail kari@nordlys.no or +47 912 34 567" -> "mail person1@example.com or +00 000 00 002"
     """
-    return Masks().replaced(text, find_pii(text))
+    return Masks().masked(text, find_pii)
 
 
 class Masks:
@@ -109,17 +110,25 @@ class Masks:
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, str], int] = {}
+        self._made_up: set[str] = set()
 
-    def replaced(self, text: str, findings: Sequence[Finding]) -> str:
+    def masked(self, text: str, find: Finder) -> str:
         """The text with each finding masked; what surrounds them stays."""
+        for _ in range(_MOST_ROUNDS):  # a mask and the digits beside it may look like something else
+            findings = [finding for finding in find(text) if finding.text not in self._made_up]
+            if not findings:
+                break
+            text = self._replaced(text, findings)
+        return text
+
+    def _replaced(self, text: str, findings: Sequence[Finding]) -> str:
         parts, end = [], 0
         for finding in sorted(findings, key=lambda finding: finding.start):
-            parts += [text[end : finding.start], _made_up(finding, self._number(finding))]
+            fake = _made_up(finding, self._numbers.setdefault(_identity(finding), len(self._numbers) + 1))
+            self._made_up.add(fake)
+            parts += [text[end : finding.start], fake]
             end = finding.end
         return "".join([*parts, text[end:]])
-
-    def _number(self, finding: Finding) -> int:
-        return self._numbers.setdefault(_identity(finding), len(self._numbers) + 1)
 
 
 def presidio_finder(language: str, min_score: float, analyzer: Any = None) -> Finder:

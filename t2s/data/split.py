@@ -73,7 +73,8 @@ def split_by_shape(examples: Sequence[Example], shares: Mapping[str, float], see
         seed: Of the draw.
 
     Returns:
-        Examples by split, in the order of `shares` and of the pool. A split is of its size but for its last group.
+        Examples by split, in the order of `shares` and of the pool. A split is of its size but for its last group, and smaller
+        where what is left hangs together in groups larger than that.
 
     Raises:
         DataError: shares do not add up to 1, or the shapes are too few for so many splits.
@@ -101,15 +102,13 @@ def split_by_shape(examples: Sequence[Example], shares: Mapping[str, float], see
 
 
 def _some_groups(groups: Sequence[list[int]], examples: Sequence[Example], wanted: int) -> list[int]:
-    """Places of about `wanted` examples in whole groups; one that would fill a split by itself only where there is no other."""
-    modest = [group for group in groups if 4 * len(group) <= wanted]
-    for offered in (modest, groups):
-        pool = sum(map(len, offered))
-        if pool > wanted or (offered is groups and len(groups) > 1):
-            place_of = {id(examples[place]): place for group in offered for place in group}
-            drawn = _draw([[examples[place] for place in group] for group in offered], min(wanted, pool), pool)
-            return [place_of[id(example)] for example in drawn]
-    return []
+    """Places of about `wanted` examples in whole groups: small ones, if they suffice; one larger than that only if all are."""
+    small, fitting = ([group for group in groups if len(group) <= most] for most in (wanted // 4, wanted))
+    offered = small if sum(map(len, small)) > wanted else fitting or (groups if len(groups) > 1 else [])
+    pool = sum(map(len, offered))
+    place_of = {id(examples[place]): place for group in offered for place in group}
+    drawn = _draw([[examples[place] for place in group] for group in offered], min(wanted, pool), max(pool, 1))
+    return [place_of[id(example)] for example in drawn]
 
 
 def _connected(examples: Sequence[Example]) -> list[list[int]]:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from t2s.data.cleaning.query import Query, QueryLiteral
+from t2s.data.cleaning.query import Query, QueryLiteral, Role
 from t2s.data.cleaning.spoken import MONTHS, Said, codes, quoted, said, without_asides
 from t2s.sql.naming import singular, stem
 from t2s.sql.schema import Schema
@@ -24,6 +24,7 @@ Siblings = Mapping[str, frozenset[str]]
 
 _DATE = re.compile(r"((?:1[5-9]|2[01])\d\d)(?:-(\d\d)(?:-(\d\d))?)?(?:[T ]\d.*)?%?")
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_PART = re.compile(r"\d+(?:\.\d+)?")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n(\"“]\s*)$")
 _NAME = re.compile(r"[^\W\d_a-z][\w'’&.-]*(?:\s+[^\W\d_a-z][\w'’&.-]*)*")
 # By these a question turns one unit into another: minutes, hours, days, weeks, months, grams and so on.
@@ -31,6 +32,7 @@ _UNITS = (7, 10, 12, 24, 30, 31, 60, 100, 365, 1000, 1024, 1440, 3600, 86400)
 # What queries hold for reasons of their own: flags, "more than one", rounding, percentages.
 _STRUCTURAL = frozenset({0.0, 1.0, 2.0, 100.0})
 _LEAST_SHARED_CHARS = 4
+_MOST_PARTS = 50  # of numbers within one literal
 _LEAST_NAME_CHARS = 4
 # How many names of the question in a row may be one value.
 _MOST_NAME_WORDS = 4
@@ -61,13 +63,14 @@ def _years(asked: Said, told: Said, query: Query) -> Iterator[str]:
     held = [(literal, year) for literal in query.literals for year in _literal_years(literal)]
     stated = {year for year in asked.years if asked.years.isdisjoint({year - 100, year + 100}) or year >= 2000}
     for year in sorted(stated) if not _counts(stated, query) else ():
-        if not any(_is_year(literal, there, year) for literal, there in held) and not _holds_year(query, year):
+        used = any(_is_year(literal, there, year) or there in asked.years_beside & {year - 1, year + 1} for literal, there in held)
+        if not used and not _holds_year(query, year):
             yield f"the question says {year}, the query does not"
     spans = told.years
     for literal, year in held:
         near = any(_is_year(literal, year, one) for one in spans)
         within = bool(spans) and min(spans) <= year <= max(spans)
-        beside = told.relative_time and (not spans or {year - 1, year + 1} & spans)
+        beside = year in told.years_beside or (told.relative_time and (not spans or {year - 1, year + 1} & spans))
         if not (near or within or beside or float(year) in told.numbers):
             yield f"the query says {year}, the question does not"
 
@@ -156,27 +159,35 @@ def _value(literal: QueryLiteral) -> float | None:
 def _is_said(literal: QueryLiteral, told: Said) -> bool:
     value = _value(literal)
     assert value is not None
-    return any(_same_number(value, number, literal.role != "equal") for number in (*told.numbers, *map(float, told.years)))
+    return any(_same_number(value, number, literal.role) for number in (*told.numbers, *map(float, told.years)))
 
 
 def _holds_number(query: Query, number: float) -> bool:
     for literal in query.literals:
         value = None if literal.role == "format" else _value(literal)
-        if value is not None and _same_number(value, number, literal.role != "equal"):
+        if value is not None and _same_number(value, number, literal.role):
             return True
-        bound = literal.role in ("below", "above")
-        if literal.is_string and any(_same_number(float(part), number, bound) for part in re.findall(r"\d+(?:\.\d+)?", literal.text)[:50]):
+        if literal.is_string and any(_in_text(float(part), number, literal.role) for part in _PART.findall(literal.text)[:_MOST_PARTS]):
             return True
-    return any(part in re.findall(r"\d+", name) for part in [f"{number:g}"] for name in query.names)
+    return any(f"{number:g}" in re.findall(r"\d+", name) for name in query.names)
 
 
-def _same_number(held: float, stated: float, is_bound: bool) -> bool:
+def _in_text(held: float, stated: float, role: Role) -> bool:
+    """Whether a part of a text is the number: of a date that bounds, also the day before or after, as 1 September for 31 August."""
+    bounds = role in ("below", "above")
+    return held == stated or (bounds and (abs(held - stated) == 1 or (held == 1 and stated in (28, 29, 30, 31))))
+
+
+def _same_number(held: float, stated: float, role: Role) -> bool:
     """Whether a number of a query is one of a question: itself, as a share, in another unit, or the bound beside it."""
     held, stated = abs(held), abs(stated)
-    readings = (held, held * 100, held / 100, 1 - held, 100 - held * 100, held * 100 - 100, *((held - 1, held + 1) if is_bound else ()))
-    if any(_close(reading, stated) for reading in readings):
+    if role in ("limit", "offset"):
+        return held == stated or (role == "offset" and held + 1 == stated)
+    beside = () if role == "equal" else (held - 1, held + 1)
+    shares = (held * 100, held / 100, 1 - held, 100 - held * 100, held * 100 - 100)
+    if any(_close(reading, stated) for reading in (held, *shares, *beside)):
         return True
-    return any(_close(held, stated * unit) or _close(held * unit, stated) for unit in _UNITS) and stated > 0
+    return stated > 0 and any(_close(held, stated * unit) or _close(held * unit, stated) for unit in _UNITS)
 
 
 def _close(one: float, other: float) -> bool:

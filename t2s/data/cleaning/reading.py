@@ -13,7 +13,7 @@ from pathlib import Path
 from t2s.data.cleaning.agreement import disagreements
 from t2s.data.cleaning.pair import Pair, Room, Verdict, one_line, with_tags
 from t2s.data.example import Example, Turn
-from t2s.data.pii import Finding, Masks, find_in_sql
+from t2s.data.pii import Finder, Masks, find_in_sql
 from t2s.errors import DataError
 
 # Letters, digits and spaces are most of any question; line noise is not.
@@ -112,24 +112,22 @@ def _personal(pair: Pair, room: Room) -> Verdict:
     example = pair.example
     texts = [example.question, example.evidence, *(turn.question for turn in example.history)]
     queries = [example.sql, *(turn.sql for turn in example.history)]
-    in_texts, in_queries = [room.finder(text) for text in texts], [find_in_sql(sql, room.finder) for sql in queries]
-    found = [finding for findings in (*in_texts, *in_queries) for finding in findings]
+    found = [finding for text in texts for finding in room.finder(text)]
+    found += [finding for sql in queries for finding in find_in_sql(sql, room.finder)]
     for finding in found:
         room.personal_data[finding.kind] = room.personal_data.get(finding.kind, 0) + 1
     if not found or room.rules.personal_data == "report":
         return None
     if room.rules.personal_data == "refuse":
         return f"holds personal data: {', '.join(sorted({finding.kind for finding in found}))}"
-    return _masked(example, texts, in_texts, queries, in_queries)
+    return _masked(example, texts, queries, room.finder)
 
 
-def _masked(
-    example: Example, texts: Sequence[str], in_texts: Sequence[list[Finding]], queries: Sequence[str], in_queries: Sequence[list[Finding]]
-) -> Example:
+def _masked(example: Example, texts: Sequence[str], queries: Sequence[str], finder: Finder) -> Example:
     """The example with made-up data, the same for the same value everywhere; its query runs as before, but may find nothing."""
     masks = Masks()
-    question, evidence, *asked = (masks.replaced(text, found) for text, found in zip(texts, in_texts, strict=True))
-    sql, *answered = (masks.replaced(text, found) for text, found in zip(queries, in_queries, strict=True))
+    question, evidence, *asked = (masks.masked(text, finder) for text in texts)
+    sql, *answered = (masks.masked(text, lambda sql: find_in_sql(sql, finder)) for text in queries)
     history = tuple(Turn(*turn) for turn in zip(asked, answered, strict=True))
     # A value nobody has finds no rows, and rightly so.
     tags = ("masked", "empty") if sql != example.sql else ("masked",)

@@ -35,6 +35,10 @@ _AND_A_HALF = re.compile(r"\b(\w+) and a half\b")
 _ISO_DATE = re.compile(r"(?<!\d)((?:1[5-9]|2[01])\d\d)[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?!\d)")
 _YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|2[01])\d\d(?![\d%])(?![.,]\d)")
 _SHORT_YEAR = re.compile(r"(?:['’]|(?<=\d\d\d\d[/-]))(\d\d)(?!\d)|\bFY ?(\d\d)(?!\d)")
+_BESIDE = re.compile(
+    r"\b(after|later than|beyond|before|until|prior to|earlier than)\b[^.?!\d]{0,25}((?:1[5-9]|2[01])\d\d)(?!\d)", re.IGNORECASE
+)
+_IS_AFTER = re.compile(r"after|later|beyond", re.IGNORECASE)
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december")
 _MONTH_NAMES = {name: number for number, month in enumerate(MONTHS, 1) for name in (month, month[:3])} | {"sept": 9}
 # Words that are months only with a capital, or beside a number.
@@ -49,7 +53,7 @@ _RELATIVE_TIME = re.compile(
 _ASIDE = re.compile(r"\([^()]*\)|\bsince (?:the )?(?:\w+ (?:of )?)?\d{4}|\bsince \w+(?: \d{4})?", re.IGNORECASE)
 _QUOTED = re.compile(r"(?<!\w)'([^'\n]{1,80}?)'(?!\w)|\"([^\"\n]{1,80})\"|[“«„]([^”»“\n]{1,80})[”»“]|(?<!\w)‘([^’\n]{1,80})’(?!\w)")
 _CODE = re.compile(r"(?<![\w@.-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[^\W\d_][\w-]{3,}(?![\w@])")
-_UNITS_WITH_DIGITS = re.compile(r"[a-z]{1,3}\d|[a-z]+-\d+|\w+-(?:day|week|month|year|hour|star|piece)s?", re.IGNORECASE)
+_UNITS_WITH_DIGITS = re.compile(r"[A-Za-z]{1,3}\d|[a-z]+-\d+|[A-Za-z]+-(?:19|20)\d\d|\w+-(?:day|week|month|year|hour|star|piece)s?")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ class Said:
 
     Attributes:
         digits: Numbers written in digits, years left out.
-        numbers: All numbers, in words too, and what they may stand for: a percentage also its fraction.
+        numbers: All numbers, in words too.
         years: Four digits that look like a year, and two behind an apostrophe.
+        years_beside: The year after one that stands behind `after`, and before one behind `before`.
         months: Numbers of the months named.
         relative_time: Whether it speaks of a time as seen from another: last year, the month before.
     """
@@ -67,6 +72,7 @@ class Said:
     digits: tuple[float, ...]
     numbers: frozenset[float]
     years: frozenset[int]
+    years_beside: frozenset[int]
     months: frozenset[int]
     relative_time: bool
 
@@ -80,12 +86,14 @@ def said(text: str) -> Said:
     """
     bare, unquoted = _ISO_DATE.sub(" ", text), _QUOTED.sub(" ", text)
     years = {int(match.group()) for match in _YEAR.finditer(bare)} | {int(m.group(1)) for m in _ISO_DATE.finditer(text)}
-    years |= {century + int(m.group(1) or m.group(2)) for m in _SHORT_YEAR.finditer(unquoted) for century in (1900, 2000)}
+    short = {int(m.group(1) or m.group(2)) for m in _SHORT_YEAR.finditer(unquoted)}
+    years |= {century + year for year in short for century in (1900, 2000)}
     digits = tuple(_digit_numbers(bare))
     return Said(
-        digits=tuple(number for number in digits if number not in years),
-        numbers=frozenset(_readings({*digits, *_spelled_numbers(text), *_date_numbers(text)})),
+        digits=tuple(number for number in digits if number not in years | short),
+        numbers=frozenset({*digits, *_spelled_numbers(text), *_date_numbers(text)}),
         years=frozenset(years),
+        years_beside=frozenset(year + (1 if _IS_AFTER.match(word) else -1) for word, year in _beside(bare)),
         months=frozenset(_months(text)),
         relative_time=_RELATIVE_TIME.search(text) is not None,
     )
@@ -104,6 +112,10 @@ def quoted(text: str) -> list[str]:
 def codes(text: str) -> list[str]:
     """Words of letters and digits, as `CAMP25` or `SKU-1234`; `H1`, `m2` and `3-day` are none."""
     return [match.group() for match in _CODE.finditer(text) if not _UNITS_WITH_DIGITS.fullmatch(match.group())]
+
+
+def _beside(text: str) -> Iterator[tuple[str, int]]:
+    return ((match.group(1), int(match.group(2))) for match in _BESIDE.finditer(text))
 
 
 def _digit_numbers(text: str) -> Iterator[float]:
@@ -141,11 +153,6 @@ def _spelled_numbers(text: str) -> Iterator[float]:
 def _date_numbers(text: str) -> Iterator[float]:
     for match in _ISO_DATE.finditer(text):
         yield from (float(part) for part in match.groups() if part)
-
-
-def _readings(numbers: set[float]) -> Iterator[float]:
-    for number in numbers:
-        yield from (number, round(number / 100, 10), round(1 - number / 100, 10), round(number * 100, 10), round(1 + number / 100, 10))
 
 
 def _months(text: str) -> Iterator[int]:
