@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+
+_EDGES = "?!.,;:'\"`’‘“”()[]…¿¡"
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,13 @@ class Example:
     tags: tuple[str, ...] = ()
     id: str = ""
     evidence: str = ""
+
+
+def plain(question: str) -> str:
+    """A question free of case, white space and punctuation at the edges of words: what two spellings of one have in common.
+
+    Example:
+        "How many, in  OSLO?" -> "how many in oslo"
+    """
+    words = (word.strip(_EDGES) for word in unicodedata.normalize("NFKC", question).casefold().split())
+    return " ".join(filter(None, words))

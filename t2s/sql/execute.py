@@ -86,14 +86,18 @@ class Sandbox:
             and 5 for each value and each row.
         max_memory_bytes: How far the memory of one worker may grow.
         workers: How many processes there are.
+        backwards: Read rows last first where a query leaves that open: an answer that changes hangs on luck.
     """
 
-    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int, workers: int = 1) -> None:
+    def __init__(
+        self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int, workers: int = 1, backwards: bool = False
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers={workers}: a sandbox needs at least 1")
         self._timeout_s = timeout_s
+        self._limits = (timeout_s, max_rows, max_bytes, max_memory_bytes, workers)
         self._closed = False
-        self._workers = [WorkerProcess(timeout_s, max_rows, max_bytes, max_memory_bytes) for _ in range(workers)]
+        self._workers = [WorkerProcess(*self._limits[:4], backwards=backwards) for _ in range(workers)]
         # The last one used comes first: what it has open and in its caches is likeliest to be asked for again.
         self._free: LifoQueue[WorkerProcess] = LifoQueue()
         for process in self._workers:
@@ -108,6 +112,10 @@ class Sandbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
+
+    def backwards(self) -> "Sandbox":
+        """A new sandbox with the same limits that reads rows last first where a query leaves that open."""
+        return Sandbox(*self._limits, backwards=True)
 
     def close(self) -> None:
         """End the worker processes, also those at work. The sandbox cannot be used any more."""

@@ -35,6 +35,11 @@ def skeleton(sql: str) -> str:
     return _described(sql)[0]
 
 
+def skeleton_of(tree: exp.Expr) -> str:
+    """`skeleton` of a query that is parsed already; the tree stays as it is."""
+    return tree.transform(_masked).sql("sqlite", comments=False, copy=False)
+
+
 def tags(sql: str) -> tuple[str, ...]:
     """What the query is made of, sorted; `("simple",)` when it is nothing but a list of columns.
 
@@ -51,7 +56,7 @@ def _described(sql: str) -> tuple[str, tuple[str, ...]]:
     found = {tag for tag, holds in _TAGS if holds(tree)}
     if _uses_dates(sql):
         found.add("date")
-    return tree.transform(_masked).sql("sqlite", comments=False), tuple(sorted(found or {"simple"}))
+    return skeleton_of(tree), tuple(sorted(found or {"simple"}))
 
 
 def tables(sql: str) -> frozenset[str]:

@@ -37,10 +37,11 @@ class WorkerProcess:
         max_rows: The most rows a result may have.
         max_bytes: The most a result may hold.
         max_memory_bytes: How far the process's memory may grow.
+        backwards: Whether rows are read last first where a query leaves that open.
     """
 
-    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int) -> None:
-        self._limits = [str(timeout_s), str(max_rows), str(max_bytes), str(max_memory_bytes)]
+    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int, backwards: bool = False) -> None:
+        self._limits = [str(timeout_s), str(max_rows), str(max_bytes), str(max_memory_bytes), str(int(backwards))]
         self._max_answer_bytes = max_bytes + _OVERHEAD_BYTES
         self._lock = threading.Lock()  # guards what follows
         self._process: subprocess.Popen[bytes] | None = None

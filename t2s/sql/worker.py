@@ -151,13 +151,14 @@ _STATEMENT_ERRORS = (sqlite3.Error, sqlite3.Warning, _LimitError, MemoryError, O
 
 
 class Worker:
-    """Runs one statement after the other under fixed limits."""
+    """Runs one statement after the other under fixed limits; `backwards` reads rows last first where a query leaves that open."""
 
-    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int) -> None:
+    def __init__(self, timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int, backwards: bool = False) -> None:
         self._timeout_s = timeout_s
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._max_memory_bytes = max_memory_bytes
+        self._backwards = backwards
         self._denied_functions = _DENIED_FUNCTIONS | _unsafe_functions()
         self._connections: dict[str, tuple[object, sqlite3.Connection]] = {}
         self._denied = ""
@@ -260,6 +261,7 @@ class Worker:
         # Bytes that are not UTF-8 stay apart from each other and print anywhere.
         connection.text_factory = lambda text: str(text, "utf-8", "backslashreplace")
         connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA reverse_unordered_selects = {int(self._backwards)}")
         connection.execute("PRAGMA temp_store = MEMORY")  # a large sort must not fill the disk
         connection.execute(f"PRAGMA hard_heap_limit = {self._max_memory_bytes}")
         # All page caches together take a quarter of the memory at most.
@@ -345,7 +347,7 @@ def _alarm() -> Callable[[float], object]:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until the parent closes stdin. Arguments: timeout_s, max_rows, max_bytes, max_memory_bytes."""
+    """Serve until the parent closes stdin. Arguments: timeout_s, max_rows, max_bytes, max_memory_bytes, backwards (0 or 1)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     running = _thread.allocate_lock()
     running.acquire()
@@ -361,8 +363,8 @@ def main(arguments: list[str]) -> None:
     running.acquire()
 
 
-def _serve(timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int) -> None:
-    worker = Worker(timeout_s, max_rows, max_bytes, max_memory_bytes)
+def _serve(timeout_s: float, max_rows: int, max_bytes: int, max_memory_bytes: int, backwards: int) -> None:
+    worker = Worker(timeout_s, max_rows, max_bytes, max_memory_bytes, bool(backwards))
     requests, replies, alarm = sys.stdin.buffer, sys.stdout.buffer, _alarm()
     _cap_process(max_memory_bytes)
     _answer(replies, "ready")

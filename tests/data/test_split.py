@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from t2s.data.example import Example
-from t2s.data.split import Split, split_examples
+from t2s.data.example import Example, Turn
+from t2s.data.split import Split, split_by_shape, split_examples
 from t2s.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +72,51 @@ def test_a_pool_of_one_shape_cannot_be_split_and_says_so() -> None:
     alike = [Example(f"question {i}", f"SELECT a FROM t WHERE b > {i}", "db") for i in range(10)]
     with pytest.raises(DataError):
         split_examples(alike, val=2, test=2, seed=0)
+
+
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_splits_by_shape_share_no_shape_and_no_question_with_any_other(seed: int) -> None:
+    asked_twice = [Example("QUESTION 0!", "SELECT x FROM y", "db"), Example("question 60", "SELECT z FROM y WHERE a = 1", "db")]
+    split = split_by_shape([*pool(), *asked_twice], SHARES, seed)
+    for keys in ({name: {shape(e.sql) for e in part} for name, part in split.items()},
+                 {name: {e.question.lower().strip("!") for e in part} for name, part in split.items()}):  # fmt: skip
+        assert len(set().union(*keys.values())) == sum(map(len, keys.values()))
+    assert sorted(e.question for part in split.values() for e in part) == sorted(e.question for e in [*pool(), *asked_twice])
+    assert 12 <= len(split["val"]) <= 16
+    assert 24 <= len(split["test"]) <= 28
+
+
+def test_turns_of_a_conversation_stay_together_and_follow_ups_in_common_words_bind_nothing() -> None:
+    def talk(n: int) -> list[Example]:
+        opening = Example(f"talk {n}", f"SELECT a{n} FROM t{n}", "db")
+        turn = Turn(opening.question, opening.sql)
+        return [opening, Example("and last year?", f"SELECT b{n} FROM t{n}", "db", (turn,))]
+
+    talks = [talk(n) for n in range(20)]
+    split = split_by_shape([e for pair in talks for e in pair], {"train": 0.5, "test": 0.5}, 0)
+    assert len(split["train"]) == len(split["test"]) == 20
+    for first, second in talks:
+        assert any(first in part and second in part for part in split.values())
+
+
+def test_a_shape_larger_than_a_split_goes_to_the_largest() -> None:
+    alike = [Example(f"many {i}", f"SELECT q FROM t WHERE b > {i}", "db") for i in range(500)]
+    split = split_by_shape([*alike, *pool()], SHARES, 0)
+    assert all(e in split["train"] for e in alike)
+    assert 60 <= len(split["val"]) <= 70
+
+
+def test_the_same_seed_deals_alike_and_bad_shares_are_refused() -> None:
+    assert split_by_shape(pool(), SHARES, 3) == split_by_shape(pool(), SHARES, 3)
+    assert split_by_shape(pool(), SHARES, 3) != split_by_shape(pool(), SHARES, 4)
+    for shares in ({}, {"train": 0.5}, {"train": 1.2, "test": -0.2}):
+        with pytest.raises(DataError, match="shares"):
+            split_by_shape(pool(), shares, 0)
+    with pytest.raises(DataError, match="too few"):
+        split_by_shape(pool()[:1] * 9, SHARES, 0)
 
 
 def test_the_script_writes_three_files_that_keep_what_the_pairs_said(tmp_path: Path) -> None:

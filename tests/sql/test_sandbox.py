@@ -590,3 +590,18 @@ def group(leader: int) -> list[str]:
         if fields[2] == str(leader) and fields[0] != "Z":
             found.append(stat.parent.name)
     return found
+
+
+def test_a_sandbox_backwards_shows_what_hangs_on_the_order_of_rows(pets: Path) -> None:
+    with Sandbox(timeout_s=5, max_rows=10, max_bytes=10_000, max_memory_bytes=128 << 20) as usual, usual.backwards() as backwards:
+        for sql, differs in [
+            ("SELECT name FROM pets", True),
+            ("SELECT name FROM pets LIMIT 1", True),
+            ("SELECT name FROM pets ORDER BY id LIMIT 1", False),
+            ("SELECT COUNT(*) FROM pets", False),
+        ]:
+            first, second = usual.execute(sql, pets), backwards.execute(sql, pets)
+            assert (first.kind, second.kind) == ("ok", "ok")
+            assert (first.rows != second.rows) is differs
+        assert backwards.execute("DELETE FROM pets", pets).kind == "refused"
+        assert backwards.execute("SELECT a.id FROM pets a, pets b, pets c", pets).kind == "too_large"
