@@ -43,7 +43,7 @@ def read_interaction(record: Mapping[str, Any], databases: Collection[str], plac
     Raises:
         ValueError: names the turn that is no question with a query.
     """
-    interaction = record["interaction"]
+    interaction = record.get("interaction")
     if not isinstance(interaction, list) or not interaction:
         raise ValueError("interaction is no list of turns")
     turns = [_interaction_turn(turn, f"turn {number}") for number, turn in enumerate(interaction, 1)]
@@ -64,25 +64,30 @@ def alpaca_reader(records: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str
     Args:
         records: The first of the file.
     """
-    instructions = {record.get("instruction") for record in records if isinstance(record.get("instruction"), str)}
-    by_input = len(instructions) < len(records) and len(instructions) == 1 and all(record.get("input") for record in records)
+    instructions = {str(record.get("instruction")) for record in records}
+    inputs = [str(record.get("input") or "") for record in records]
+    by_input = len(instructions) == 1 < len(records) and all(inputs) and not any(map(_is_schema, inputs))
 
     def read(record: Mapping[str, Any], databases: Collection[str], place: str) -> list[Example]:
         given = optional_text(record, "input")
         sql = query_of(split_answer(text_field(record, "output")))
-        fact = "" if by_input or "create table" in given.lower() else given
+        fact = "" if by_input or _is_schema(given) else given
         question = text_field(record, "input" if by_input else "instruction")
         return [Example(question, sql, _database(record, databases), id=str(record.get("id") or place), evidence=fact)]
 
     return read
 
 
+def _is_schema(text: str) -> bool:
+    return "create table" in text.lower()
+
+
 def _messages(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """(role, text, weight) of each message."""
     key = "messages" if "messages" in record else "conversations"
-    listed = record[key]
+    listed = record.get(key)
     if not isinstance(listed, list):
-        raise ValueError(f"{key} is no list")
+        raise ValueError(f"{key} is no list" if key in record else "no messages")
     for number, message in enumerate(listed, 1):
         if not isinstance(message, dict):
             raise ValueError(f"message {number} is {message!r}, not an object")

@@ -19,6 +19,10 @@ _NAME = "t2s_parameter_"
 _LIMIT = 10
 _COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Like, exp.Glob)
 
+_BEFORE_OPERANDS = frozenset(
+    {"AND", "OR", "NOT", "LIKE", "GLOB", "BETWEEN", "IN", "LIMIT", "OFFSET", "SELECT", "WHERE", "HAVING", "WHEN", "THEN", "ELSE"}
+)
+
 
 class Place(NamedTuple):
     """A parameter: from where to where in the SQL, and as written."""
@@ -101,21 +105,7 @@ def _python_name(all_tokens: Sequence[Token], start: Token) -> Place | None:
 def _starts_operand(before: Token) -> bool:
     """Whether an operand, not an operator, follows: `a = %s` against `a %s`."""
     if before.kind == "word":
-        return before.text.upper() in {
-            "AND",
-            "OR",
-            "NOT",
-            "LIKE",
-            "BETWEEN",
-            "IN",
-            "LIMIT",
-            "OFFSET",
-            "SELECT",
-            "WHEN",
-            "THEN",
-            "ELSE",
-            "WHERE",
-        }
+        return before.text.upper() in _BEFORE_OPERANDS
     return before.kind == "symbol" and before.text != ")"
 
 

@@ -93,7 +93,12 @@ def test_each_request_gets_its_own_answer_and_the_server_what_it_needs(desk: Des
     assert {"model": "wise", "temperature": 0.7, "max_tokens": 50, "seed": 1, "stream": False}.items() <= body.items()
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
     assert all(headers["Authorization"] == f"Bearer {KEY}" for headers in server.headers)
-    assert (teacher.spent.requests, teacher.spent.answered, teacher.spent.prompt_tokens, teacher.spent.completion_tokens) == (9, 9, 900, 180)
+    assert (teacher.spent.requests, teacher.spent.answered, teacher.spent.prompt_tokens, teacher.spent.completion_tokens) == (
+        9,
+        9,
+        900,
+        180,
+    )
 
 
 def test_without_a_key_none_is_sent(desk: Desk) -> None:
@@ -231,7 +236,7 @@ def test_what_no_request_can_get_past_stops_the_run_and_names_the_setting(desk: 
 def test_a_server_that_was_never_there_stops_the_run(desk: Desk) -> None:
     with ChatServer(echo) as gone:
         url = gone.url
-    with pytest.raises(ConfigError, match="nothing answers at .*OPENAI_BASE_URL"):
+    with pytest.raises(ConfigError, match=r"nothing answers at .*OPENAI_BASE_URL"):
         answers(desk.teacher(url), [asking("q")])
 
 
