@@ -158,6 +158,12 @@ def test_an_instruction_that_all_records_share_is_the_task_and_no_question(tmp_p
     assert [(e.question, e.evidence) for e in read_pairs(own, ["pets"])] == [("Old ones?", "old is over 9"), ("All?", "")]
 
 
+def test_a_question_that_is_asked_of_two_schemas_stays_the_question(tmp_path: Path) -> None:
+    record = {"instruction": "How many?", "output": COUNT}
+    file = lines(tmp_path, {**record, "input": "CREATE TABLE pets (a)"}, {**record, "input": "create table pets (b)"})
+    assert [(e.question, e.evidence) for e in read_pairs(file, ["pets"])] == [("How many?", "")] * 2
+
+
 def test_an_answer_of_weight_zero_is_history_alone(tmp_path: Path) -> None:
     record = chat("Names?", NAMES, "How many?", COUNT)
     record["messages"][2]["weight"] = 0
