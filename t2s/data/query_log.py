@@ -273,9 +273,7 @@ def _statement(text: str, first_line: int) -> Statement | None:
 
 def _last_paragraph(text: str) -> str:
     """What no blank line parts from what follows: a file's head is no comment on its first query."""
-    above = text.rsplit("\n", 1)
-    paragraphs = re.split(r"\n[ \t\r]*\n", text)
-    return "" if len(above) > 1 and not paragraphs[-1].strip() else paragraphs[-1]
+    return re.split(r"\n[ \t\r]*\n", text)[-1]
 
 
 def _comment(text: str) -> str:
