@@ -44,7 +44,7 @@ def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
     for number, line in numbered_lines(path):
         try:
             record = json_object(line)
-            examples.append(_example(record, databases, f"{path.name}:{number}"))
+            examples.append(example_of(record, databases, f"{path.name}:{number}"))
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
@@ -69,7 +69,7 @@ def read_questions(path: Path, databases: Collection[str]) -> list[Example]:
             fields = json_object(record) if isinstance(record, str) else {k: v for k, v in record.items() if k in CSV_KEYS and v}
             # An inference file may carry anything else beside the question.
             known = {key: value for key, value in fields.items() if ALIASES.get(key, key) in KEYS}
-            examples.append(_example({"sql": "", **known}, databases, f"{path.name}:{number}", with_sql=False))
+            examples.append(example_of({"sql": "", **known}, databases, f"{path.name}:{number}", with_sql=False))
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
@@ -143,7 +143,18 @@ def jsonl_line(example: Example) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _example(record: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool = True) -> Example:
+def example_of(record: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool = True) -> Example:
+    """The example that a record of our own keys, or of their other names, holds.
+
+    Args:
+        record: As it was read.
+        databases: Names an example may use. A single one is the default.
+        place: Where it was read; its id where it has none.
+        with_sql: Whether it must have SQL.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
     fields: dict[str, Any] = {}
     for key, value in record.items():
         name = ALIASES.get(key, key)
@@ -153,11 +164,11 @@ def _example(record: Mapping[str, Any], databases: Collection[str], place: str, 
             raise ValueError(f"{key!r} repeats {name!r} under another name; keep one")
         fields[name] = value
     question = text_field(fields, "question")
-    sql = _sql(text_field(fields, "sql")) if with_sql or fields.get("sql") else ""
+    sql = query_of(text_field(fields, "sql")) if with_sql or fields.get("sql") else ""
     return Example(
         question=question,
         sql=sql,
-        database=_database(fields, databases),
+        database=database_of(fields, databases),
         history=tuple(_turn(turn) for turn in _list(fields, "history")),
         tags=tuple(str(tag) for tag in _list(fields, "tags")),
         id=str(fields.get("id") or place),
@@ -194,7 +205,12 @@ def optional_text(fields: Mapping[str, Any], key: str) -> str:
     return "" if blank else text_field(fields, key)
 
 
-def _sql(text: str) -> str:
+def query_of(text: str) -> str:
+    """The query without a last `;`.
+
+    Raises:
+        ValueError: this is not exactly one SQLite query.
+    """
     try:
         skeleton(text)
     except DataError as error:
@@ -202,7 +218,12 @@ def _sql(text: str) -> str:
     return text.rstrip().removesuffix(";").rstrip()
 
 
-def _database(fields: Mapping[str, Any], databases: Collection[str]) -> str:
+def database_of(fields: Mapping[str, Any], databases: Collection[str]) -> str:
+    """The name under `database`, or the only one there is.
+
+    Raises:
+        ValueError: there is none, or an unknown one.
+    """
     if "database" not in fields:
         if len(databases) == 1:
             return next(iter(databases))
@@ -223,4 +244,4 @@ def _list(fields: Mapping[str, Any], key: str) -> list[Any]:
 def _turn(turn: Any) -> Turn:
     if not isinstance(turn, dict):
         raise ValueError(f"a turn of history is {turn!r}, not an object with question and sql")
-    return Turn(text_field(turn, "question"), _sql(text_field(turn, "sql")))
+    return Turn(text_field(turn, "question"), query_of(text_field(turn, "sql")))
