@@ -35,18 +35,20 @@ WEEKDAY = {
     "postgres": "CAST(EXTRACT(DOW FROM CAST(_x AS TIMESTAMP)) AS TEXT)",
     "redshift": "CAST(EXTRACT(DOW FROM CAST(_x AS TIMESTAMP)) AS TEXT)",
     "snowflake": "CAST(DAYOFWEEK(CAST(_x AS TIMESTAMP)) AS VARCHAR)",
+    "bigquery": "CAST(EXTRACT(DAYOFWEEK FROM CAST(_x AS TIMESTAMP)) - 1 AS STRING)",
+    # Days since a Sunday: DATEPART(WEEKDAY, …) depends on a setting of the session.
+    "tsql": "CAST(DATEDIFF(DAY, '1900-01-07', _x) % 7 AS VARCHAR)",
 }
 # Formats of strftime with the same meaning in all dialects that sqlglot knows formats of.
 PORTABLE_FORMATS = frozenset("YmdHMSj")
 FORMATS = {"YEAR": "%Y", "MONTH": "%m", "DAY": "%d", "HOUR": "%H", "MINUTE": "%M", "SECOND": "%S", "DOW": "%w", "DOY": "%j", "EPOCH": "%s"}
 _OTHER_UNITS = {
-    "DAYOFWEEK": "DOW",
     "DAYOFYEAR": "DOY",
     "DAYOFMONTH": "DAY",
     "EPOCH_SECOND": "EPOCH",
-    "WEEKDAY": "DOW",
     "D": "DAY",
     "Y": "YEAR",
+    "WEEKDAY": "DAYOFWEEK",
 }
 # Units as multiples of those that SQLite's modifiers have.
 _MULTIPLES = {"WEEK": (7, "DAY"), "QUARTER": (3, "MONTH"), "DECADE": (10, "YEAR")}

@@ -96,9 +96,11 @@ class _Mender:
     def _part(self, unit: str, moment: exp.Expr, node: exp.Expr) -> exp.Expr:
         moment = _uncast(moment)
         if unit == "QUARTER":
-            month = exp.cast(strftime("%m", moment), "int")
-            return exp.paren(exp.Div(this=exp.paren(month + 2), expression=exp.Literal.number(3), typed=True))
-        return exp.cast(strftime(FORMATS[unit], moment), "int") if unit in FORMATS else node
+            month = exp.Add(this=_number("%m", moment), expression=exp.Literal.number(2))
+            return exp.paren(exp.Div(this=exp.paren(month), expression=exp.Literal.number(3), typed=True))
+        if unit == "DAYOFWEEK":
+            return self._weekday(moment)
+        return _number(FORMATS[unit], moment) if unit in FORMATS else node
 
     def _shifted(self, node: exp.Expr) -> exp.Expr:
         amount = node.args["expression"]
@@ -145,7 +147,10 @@ class _Mender:
         return exp.DPipe(this=parts[0].copy(), expression=parts[1].copy())
 
     def _day_of_week(self, node: exp.Expr) -> exp.Expr:
-        day = _number("%w", _uncast(node.this))
+        return self._weekday(_uncast(node.this))
+
+    def _weekday(self, moment: exp.Expr) -> exp.Expr:
+        day = _number("%w", moment)
         return day if self._dialect in _SUNDAY_IS_0 else exp.paren(day + 1)
 
     def _is_date(self, node: exp.Expr) -> bool:

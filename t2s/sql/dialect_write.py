@@ -10,6 +10,7 @@ from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 
 from t2s.errors import DataError
 from t2s.sql.dialect_dates import EPOCH, JULIAN_DAY, PORTABLE_FORMATS, WEEKDAY, rewrite, shift_of, start_of, template
+from t2s.sql.dialect_groups import pick_values
 from t2s.sql.schema import Schema
 
 # LIKE tells upper from lower case there; SQLite's does not, nor does that of MySQL and SQL Server as they are installed.
@@ -17,8 +18,6 @@ CASE_SENSITIVE_LIKE = frozenset(
     {"postgres", "redshift", "duckdb", "snowflake", "bigquery", "spark", "databricks", "hive", "trino", "presto", "athena", "oracle"}
     | {"clickhouse", "materialize", "risingwave"}
 )
-# These have ANY_VALUE, and want it for a column that is neither grouped by nor aggregated.
-_STRICT_GROUPS = frozenset({"duckdb", "snowflake", "bigquery", "databricks", "trino", "clickhouse"})
 # Text functions take nothing but text there.
 _STRICT_TEXT = frozenset({"postgres", "redshift", "bigquery", "trino"})
 # A comparison is no number there.
@@ -42,8 +41,8 @@ def mend_for_dialect(tree: exp.Expr, dialect: str, schema: Schema | None) -> exp
     """
     mender = _Mender(dialect, schema)
     tree = tree.copy()
-    for group in (mender.whole_divisions, mender.bare_columns):
-        group(tree)
+    mender.whole_divisions(tree)
+    pick_values(tree, dialect, schema)
     return rewrite(tree, mender.mend)
 
 
@@ -195,17 +194,10 @@ class _Mender:
         if Dialect.get_or_raise(self._dialect).TYPED_DIVISION:
             return
         for division in list(tree.find_all(exp.Div)):
-            if self._is_whole(division.this) and self._is_whole(division.expression):
-                # Never `a // b // c` from `a / b / c` with other brackets than those that were.
-                divisor = division.expression.copy()
-                if not isinstance(divisor, exp.Literal):
-                    divisor = exp.Nullif(this=divisor, expression=exp.Literal.number(0))
-                whole = exp.IntDiv(this=division.this.copy(), expression=divisor)
-                if division is tree:
-                    continue
-                division.replace(whole)
-                self.whole_divisions(tree)
-                return
+            divisor = division.expression
+            if self._is_whole(division.this) and self._is_whole(divisor):
+                safe = divisor if isinstance(divisor, exp.Literal) else exp.Nullif(this=divisor, expression=exp.Literal.number(0))
+                division.replace(exp.IntDiv(this=division.this, expression=safe))
 
     def _is_whole(self, node: exp.Expr) -> bool:
         if isinstance(node, exp.Literal):
@@ -221,64 +213,6 @@ class _Mender:
         if isinstance(node, _NUMERIC_STEPS):
             return self._is_whole(node.this) and self._is_whole(node.expression)
         return isinstance(node, _SAME_TYPE) and self._is_whole(node.this)
-
-    def bare_columns(self, tree: exp.Expr) -> None:
-        """Columns that are neither grouped by nor aggregated get any of their group's values, as SQLite gives them."""
-        if self._dialect not in _STRICT_GROUPS:
-            return
-        for select in tree.find_all(exp.Select):
-            group = select.args.get("group")
-            if group is None or not group.expressions:
-                continue
-            pick = _picks_a_row(select)
-            grouped = {expression.sql() for expression in group.expressions}
-            grouped |= {select.selects[int(e.name) - 1].unalias().sql() for e in group.expressions if _is_place(e, select)}
-            aliases = {projection.alias.lower() for projection in select.selects if projection.alias}
-            grouped_names = {e.name.lower() for e in group.expressions if isinstance(e, exp.Column)}
-            for part in (*select.selects, *_ordered(select)):
-                for column in list(part.find_all(exp.Column)):
-                    if _is_bare(column, select, grouped, grouped_names, aliases):
-                        _wrap(column, part, pick)
-
-
-def _wrap(column: exp.Expr, part: exp.Expr, pick: exp.Expr | None) -> None:
-    """The column's value in the row that has the least or the greatest, where the query asks for that; else any."""
-    value: exp.Expr = exp.AnyValue(this=column.copy())
-    if pick is not None:
-        value = (exp.ArgMin if isinstance(pick, exp.Min) else exp.ArgMax)(this=column.copy(), expression=pick.this.copy())
-    # A column that is selected by itself keeps its name.
-    in_select = column is part and part.arg_key == "expressions" and isinstance(part.parent, exp.Select)
-    column.replace(exp.alias_(value, column.name) if in_select else value)
-
-
-def _is_bare(column: exp.Expr, select: exp.Expr, grouped: set[str], grouped_names: set[str], aliases: set[str]) -> bool:
-    if column.find_ancestor(exp.Select) is not select or isinstance(column.this, exp.Star):
-        return False
-    if not column.args.get("table") and (column.name.lower() in aliases or column.name.lower() in grouped_names):
-        return False
-    node: exp.Expr | None = column
-    while node is not None and node is not select:
-        if (isinstance(node, exp.AggFunc) and not isinstance(node.parent, exp.Window)) or node.sql() in grouped:
-            return False
-        if isinstance(node, exp.Anonymous) and node.name.upper() == "TOTAL":
-            return False
-        node = node.parent
-    return True
-
-
-def _picks_a_row(select: exp.Expr) -> exp.Expr | None:
-    """The only MIN or MAX of a query: SQLite takes bare columns from the row that has it."""
-    found = [f for f in select.find_all(exp.Min, exp.Max) if f.find_ancestor(exp.Select) is select and not f.expressions]
-    return found[0] if found and all(f == found[0] for f in found) else None
-
-
-def _ordered(select: exp.Expr) -> list[exp.Expr]:
-    order = select.args.get("order")
-    return order.expressions if order is not None else []
-
-
-def _is_place(node: exp.Expr, select: exp.Select) -> bool:
-    return isinstance(node, exp.Literal) and node.is_int and 0 < int(node.name) <= len(select.selects)
 
 
 def _makes_date(node: exp.Expr) -> bool:
