@@ -5,6 +5,7 @@ sqlglot knows the syntax; `dialect_write` and `dialect_read` mend what it would 
 - A column's type. Where the original compares a boolean with 1, or a date with text, the other database may refuse. A schema
   helps with division of whole numbers and with names that need quotes.
 - `SELECT name … GROUP BY city` without an aggregate: ANY_VALUE where the dialect has it, else as it was.
+- A month after 31 January is 2 March in SQLite, the last of February elsewhere; halves round up in some and to even in others.
 - Text in ISO 8601 is a date in SQLite; other databases need it cast, which dates in their own type bear as well.
 """
 
@@ -13,14 +14,13 @@ from __future__ import annotations
 import difflib
 
 import sqlglot
-from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect, Dialects
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from t2s.errors import ConfigError, DataError
 from t2s.sql.dialect_read import mend_for_sqlite
 from t2s.sql.dialect_write import mend_for_dialect
-from t2s.sql.parse import parse_query
+from t2s.sql.parse import is_query, parse_query
 from t2s.sql.schema import Schema
 
 # What other programs call the same.
@@ -83,7 +83,7 @@ def from_dialect(sql: str, dialect: str, schema: Schema | None = None) -> str:
         raise DataError(f"a query of {len(sql)} characters, {_shown(sql)}: shorten it to {_MAX_CHARS}")
     try:
         statements = [statement for statement in sqlglot.parse(sql, read=name) if statement is not None]
-        if len(statements) == 1 and isinstance(statements[0], exp.Query | exp.Values):
+        if len(statements) == 1 and is_query(statements[0]):
             return mend_for_sqlite(statements[0], name, schema).sql("sqlite", unsupported_level=ErrorLevel.IGNORE)
     except Exception as error:  # a prediction can be anything, and sqlglot fails in many ways on what it did not foresee
         raise DataError(f"cannot read {_shown(sql)} as {name}: {_reason(error)}; correct the SQL") from error

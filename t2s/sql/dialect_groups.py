@@ -43,8 +43,8 @@ def _pick(grouped: _Grouped, dialect: str) -> None:
             elif dialect in _ARG_MIN and least is not None:
                 kind = exp.ArgMin if isinstance(least, exp.Min) else exp.ArgMax
                 _replace(column, part, kind(this=column.copy(), expression=least.this.copy()))
-            elif not settled and least is None:
-                _replace(column, part, exp.Min(this=column.copy()))
+            elif not settled:
+                _replace(column, part, exp.Min(this=column.copy()) if least is None else _first_by(column, least))
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,13 @@ def _sources(select: exp.Select) -> dict[str, str]:
     start = select.args.get("from_") or select.args.get("from")
     sources = [start.this if start else None, *(join.this for join in select.args.get("joins") or ())]
     return {source.alias_or_name.lower(): source.name.lower() for source in sources if isinstance(source, exp.Table)}
+
+
+def _first_by(column: exp.Expr, least: exp.Expr) -> exp.Expr:
+    """`(ARRAY_AGG(name ORDER BY mass))[1]`."""
+    order = exp.Ordered(this=least.this.copy(), desc=isinstance(least, exp.Max), nulls_first=False)
+    array = exp.ArrayAgg(this=exp.Order(this=column.copy(), expressions=[order]))
+    return exp.Bracket(this=exp.paren(array, copy=False), expressions=[exp.Literal.number(1)], offset=1)
 
 
 def _replace(column: exp.Expr, part: exp.Expr, value: exp.Expr) -> None:

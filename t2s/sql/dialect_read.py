@@ -64,7 +64,9 @@ class _Mender:
             (exp.ILike, _ilike),
             (exp.Like, self._like),
             (exp.AnyValue, _any_value),
-            ((exp.ArgMin, exp.ArgMax), _of_the_least),
+            ((exp.ArgMin, exp.ArgMax), lambda node: _of_the_least(node, node.this, node.args["expression"])),
+            (exp.Bracket, _first_by),
+            (exp.GroupConcat, _group_concat),
             (exp.Nullif, _needless_nullif),
             (exp.Anonymous, _function),
         )
@@ -240,12 +242,28 @@ def _any_value(node: exp.Expr) -> exp.Expr:
     return node.this.copy() if isinstance(node.this, exp.Column) else exp.Min(this=node.this.copy())
 
 
-def _of_the_least(node: exp.Expr) -> exp.Expr:
-    """A bare column is of the row with the least, where a query asks for the least."""
-    kind = exp.Min if isinstance(node, exp.ArgMin) else exp.Max
+def _first_by(node: exp.Expr) -> exp.Expr:
+    """`(ARRAY_AGG(name ORDER BY mass))[1]`."""
+    array = node.this.unnest()
+    order = array.this if isinstance(array, exp.ArrayAgg) else None
+    if not isinstance(order, exp.Order) or len(order.expressions) != 1:
+        return node
+    return _of_the_least(node, order.this, order.expressions[0].this)
+
+
+def _of_the_least(node: exp.Expr, column: exp.Expr, least: exp.Expr) -> exp.Expr:
+    """A bare column is of the row with the least or the greatest, where a query asks for that."""
     select = node.find_ancestor(exp.Select)
-    asked = select is not None and any(found.this == node.args["expression"] for found in select.find_all(kind))
-    return node.this.copy() if asked and isinstance(node.this, exp.Column) else node
+    asked = select is not None and any(found.this == least for found in select.find_all(exp.Min, exp.Max))
+    return column.copy() if asked and isinstance(column, exp.Column) else node
+
+
+def _group_concat(node: exp.Expr) -> exp.Expr:
+    """SQLite takes no separator beside DISTINCT; a comma is its own."""
+    separator = node.args.get("separator")
+    if isinstance(node.this, exp.Distinct) and isinstance(separator, exp.Literal) and separator.name == ",":
+        node.set("separator", None)
+    return node
 
 
 def _needless_nullif(node: exp.Expr) -> exp.Expr:
