@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 
 import sqlglot
+from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect, Dialects
 from sqlglot.errors import ErrorLevel, SqlglotError
 
@@ -88,6 +89,30 @@ def from_dialect(sql: str, dialect: str, schema: Schema | None = None) -> str:
     except Exception as error:  # a prediction can be anything, and sqlglot fails in many ways on what it did not foresee
         raise DataError(f"cannot read {_shown(sql)} as {name}: {_reason(error)}; correct the SQL") from error
     raise DataError(f"not a single query: {_shown(sql)}; give one SELECT for {name}")
+
+
+def view_query(definition: str, dialect: str) -> tuple[str, tuple[str, ...]]:
+    """The query of a view for SQLite, and the names it gives its columns, if it gives any.
+
+    Args:
+        definition: The query, or the whole CREATE VIEW, as databases show one or the other.
+        dialect: See `to_dialect`.
+
+    Raises:
+        ConfigError: there is no such dialect.
+        DataError: this is no view's definition.
+    """
+    name = _known(dialect)
+    try:
+        tree = sqlglot.parse_one(definition, read=name)
+        if not isinstance(tree, exp.Create):
+            return from_dialect(definition, dialect), ()
+        names = tree.this.expressions if isinstance(tree.this, exp.Schema) else []
+        return from_dialect(tree.expression.sql(name), dialect), tuple(column.name for column in names)
+    except DataError:
+        raise
+    except Exception as error:  # as in from_dialect
+        raise DataError(f"cannot read {_shown(definition)} as a view in {name}: {_reason(error)}; leave the view out") from error
 
 
 def round_trip(sql: str, dialect: str, schema: Schema | None = None) -> str:

@@ -67,6 +67,7 @@ class _Mender:
             ((exp.ArgMin, exp.ArgMax), lambda node: _of_the_least(node, node.this, node.args["expression"])),
             (exp.Bracket, _first_by),
             (exp.GroupConcat, _group_concat),
+            (exp.Group, _group_by_all),
             (exp.Nullif, _needless_nullif),
             (exp.Anonymous, _function),
         )
@@ -163,6 +164,9 @@ class _Mender:
     def _cast(self, node: exp.Expr) -> exp.Expr:
         kind = node.args["to"].this
         sizes = node.args["to"].expressions
+        if kind == exp.DType.USERDEFINED or (node.this.is_string and kind in exp.DataType.TEXT_TYPES):
+            bare: exp.Expr = node.this.copy()  # SQLite would make a number of a type that it does not know
+            return bare
         if kind in _TIMES:  # SQLite would make a number of it
             return call("DATETIME", _uncast(node.this))
         if kind == exp.DType.DECIMAL and len(sizes) == 2:  # rounds, where SQLite's would only pick a type
@@ -175,6 +179,8 @@ class _Mender:
     def _like(self, node: exp.Expr) -> exp.Expr:
         """SQLite's LIKE ignores case: where the dialect's does not, GLOB says the same."""
         pattern = node.args["expression"]
+        if isinstance(pattern, exp.Cast) and pattern.to.this in exp.DataType.TEXT_TYPES:
+            pattern = pattern.this  # as Postgres shows a view's
         if self._dialect not in CASE_SENSITIVE_LIKE or node.meta.get(_ANY_CASE) or not isinstance(pattern, exp.Literal):
             return node
         text = pattern.name
@@ -256,6 +262,15 @@ def _of_the_least(node: exp.Expr, column: exp.Expr, least: exp.Expr) -> exp.Expr
     select = node.find_ancestor(exp.Select)
     asked = select is not None and any(found.this == least for found in select.find_all(exp.Min, exp.Max))
     return column.copy() if asked and isinstance(column, exp.Column) else node
+
+
+def _group_by_all(node: exp.Expr) -> exp.Expr:
+    """GROUP BY ALL names every column that is not aggregated."""
+    select = node.parent
+    if not node.args.get("all") or not isinstance(select, exp.Select):
+        return node
+    plain = [projection.unalias() for projection in select.selects if projection.find(exp.AggFunc) is None]
+    return exp.Group(expressions=[projection.copy() for projection in plain])
 
 
 def _group_concat(node: exp.Expr) -> exp.Expr:
