@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -50,3 +51,16 @@ def pond(tmp_path_factory: pytest.TempPathFactory) -> Pond:
         lines = [json.dumps({"question": q, "sql": s, "id": f"{name}{i}"}) for i, (q, s) in enumerate(pairs)]
         (directory / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     return Pond(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server of the tests' own."""
+    pgserver = pytest.importorskip("pgserver")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # where root starts it, the server runs as somebody else, who has to get in
+        server = pgserver.get_server(Path(folder) / "data")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()

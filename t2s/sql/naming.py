@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
-import inflect
-import snowballstemmer
+if TYPE_CHECKING:
+    import inflect
+    import snowballstemmer
 
 # Shortened words that schemas are full of, in full.
 SHORT_FORMS = {
@@ -70,9 +72,13 @@ def plural(noun: str) -> str:
 
 @cache
 def _inflect() -> inflect.engine:
+    import inflect  # takes a second, which whoever reads a schema without guessing keys need not wait
+
     return inflect.engine()
 
 
 @cache
 def _stemmer() -> snowballstemmer.stemmer:
+    import snowballstemmer
+
     return snowballstemmer.stemmer("english")

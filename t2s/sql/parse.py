@@ -117,12 +117,13 @@ def parse_query(sql: str) -> exp.Expr:
         # The lines after the first show the SQL with terminal colours.
         reason = str(error).partition("\n")[0]
         raise DataError(f"cannot parse {sql!r}: {reason}; correct the SQL") from error
-    if len(statements) != 1 or not _is_query(statements[0]):
+    if len(statements) != 1 or not is_query(statements[0]):
         raise DataError(f"not a single query: {sql!r}; give one SELECT")
     return statements[0]
 
 
-def _is_query(tree: exp.Expr) -> bool:
+def is_query(tree: exp.Expr) -> bool:
+    """Whether the tree is a whole query."""
     # sqlglot takes a bare SELECT; SQLite does not.
     complete = all(select.expressions for select in tree.find_all(exp.Select))
     return isinstance(tree, exp.Query | exp.Values) and complete

@@ -10,6 +10,8 @@ from pathlib import Path
 from t2s.errors import DatabaseError
 from t2s.sql.comments import TableComments, table_comments
 from t2s.sql.database import open_readonly, unreadable
+from t2s.sql.key_names import KeyColumn, KeyTable
+from t2s.sql.keys import infer_references
 
 Sample = str | int | float
 
@@ -38,6 +40,7 @@ class Column:
         comment: The comment in the CREATE TABLE statement, if any.
         references: The (table, column) that a foreign key points to.
         samples: A few values: the most frequent categories first, or examples of free text.
+        references_inferred: Whether that key was guessed from names and values, not declared.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Column:
     comment: str | None
     references: tuple[str, str] | None
     samples: tuple[Sample, ...]
+    references_inferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class ForeignKey:
     column: str
     target_table: str
     target_column: str
+    inferred: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,14 @@ class Schema:
     def foreign_keys(self) -> tuple[ForeignKey, ...]:
         """All foreign keys, table by table."""
         return tuple(
-            ForeignKey(table.name, column.name, *column.references)
+            ForeignKey(table.name, column.name, *column.references, inferred=column.references_inferred)
             for table in self.tables
             for column in table.columns
             if column.references is not None
         )
 
 
-def read_schema(database: Path, sample_values: int) -> Schema:
+def read_schema(database: Path, sample_values: int, infer_keys: bool = False) -> Schema:
     """Read a schema from a SQLite file, without writing to it.
 
     Internal tables (`sqlite_…` and those behind a virtual table) are left out, and so is a view that no longer
@@ -103,7 +108,8 @@ def read_schema(database: Path, sample_values: int) -> Schema:
 
     Args:
         database: The SQLite file.
-        sample_values: How many values to keep per column, at most; 0 reads no rows at all.
+        sample_values: How many values to keep per column, at most; 0 reads none.
+        infer_keys: Whether to guess foreign keys that are not declared, see `t2s.sql.keys`; this reads a few rows.
 
     Returns:
         The schema, the same for the same file.
@@ -113,7 +119,7 @@ def read_schema(database: Path, sample_values: int) -> Schema:
     """
     with closing(open_readonly(database)) as connection:
         try:
-            tables = tuple(_tables(connection, sample_values))
+            tables = tuple(_tables(connection, sample_values, infer_keys))
         except sqlite3.Error as error:
             raise DatabaseError(unreadable(database, str(error))) from error
     if not tables:
@@ -131,14 +137,17 @@ class _Definition:
     key_position: int
 
 
-def _tables(connection: sqlite3.Connection, sample_values: int) -> Iterator[Table]:
+def _tables(connection: sqlite3.Connection, sample_values: int, infer_keys: bool) -> Iterator[Table]:
     entries = _entries(connection)
     definitions = {name: _definitions(connection, name) for name, _ in entries}
+    inferred = infer_references(connection, key_tables(connection)) if infer_keys else {}
     for name, create_sql in entries:
         if not definitions[name]:
             continue
         comments = table_comments(create_sql) if create_sql else TableComments(None, {})
-        targets = _references(connection, name, definitions)
+        targets = _references(connection, name, definitions) | {
+            column: target for (table, column), target in inferred.items() if table == name
+        }
         free = [d.name for d in definitions[name] if not d.key_position and d.name not in targets]
         samples = _samples(connection, name, free, sample_values)
         columns = (
@@ -150,6 +159,7 @@ def _tables(connection: sqlite3.Connection, sample_values: int) -> Iterator[Tabl
                 comment=comments.columns.get(d.name.lower()),
                 references=targets.get(d.name),
                 samples=samples.get(d.name, ()),
+                references_inferred=(name, d.name) in inferred,
             )
             for d in definitions[name]
         )
@@ -199,6 +209,29 @@ def _target_column(columns: list[_Definition], name: str | None, position: int) 
         if column.key_position == position + 1 if name is None else column.name.lower() == name.lower():
             return column.name
     return None
+
+
+def key_tables(connection: sqlite3.Connection) -> list[KeyTable]:
+    """The tables of a database as `infer_references` sees them: no views, and nothing that a module keeps."""
+    entries = _entries(connection)
+    definitions = {name: _definitions(connection, name) for name, _ in entries}
+    tables = []
+    for name, create_sql in entries:
+        if create_sql and not create_sql.lstrip()[:14].upper().startswith("CREATE VIRTUAL") and definitions[name]:
+            unique, refers = _unique_columns(connection, name), _references(connection, name, definitions)
+            columns = (KeyColumn(d.name, d.type, d.key_position, d.name in unique, d.name in refers) for d in definitions[name])
+            tables.append(KeyTable(name, tuple(columns)))
+    return tables
+
+
+def _unique_columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    """Columns that alone have a unique index over all rows."""
+    rows = connection.execute(
+        'SELECT min(c.name) FROM pragma_index_list(?) i JOIN pragma_index_info(i.name) c WHERE i."unique" AND NOT i.partial '
+        "GROUP BY i.name HAVING count(*) = 1",
+        (table,),
+    )
+    return {name for (name,) in rows if name is not None}
 
 
 def _samples(connection: sqlite3.Connection, table: str, columns: list[str], limit: int) -> dict[str, tuple[Sample, ...]]:

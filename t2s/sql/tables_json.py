@@ -11,11 +11,14 @@ Numbers are places: of a table in the list of tables, of a column in the list of
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from t2s.errors import DataError
+from t2s.runtime import write_json
+from t2s.sql.naming import words
 from t2s.sql.schema import Column, Schema, Table
 
 # The words Spider has for types, each with what makes a declared type one of them; the first that fits counts.
@@ -62,11 +65,61 @@ def read_tables_json(file: Path) -> dict[str, Schema]:
     return schemas
 
 
+def write_tables_json(file: Path, schemas: Mapping[str, Schema]) -> None:
+    """Write schemas as Spider publishes them, for tools that read its `tables.json`.
+
+    `read_tables_json` gives back what `common_part` leaves of each schema: of a composite key the first column, types as
+    Spider's words for them, no comments, no samples. Guessed foreign keys are written like declared ones. The file is
+    written whole or not at all.
+
+    Args:
+        file: Where to; its directory is made if need be.
+        schemas: By `db_id`, in the order to write them in.
+
+    Raises:
+        DataError: a database has no name or no tables, or a foreign key points to a column that is not there.
+    """
+    write_json(file, [_written(name, schema) for name, schema in schemas.items()])
+
+
+def _written(name: str, schema: Schema) -> dict[str, Any]:
+    if not name or not schema.tables:
+        raise DataError(
+            f"database {name!r} with {len(schema.tables)} tables: a tables.json needs a name and a table for each; leave it out"
+        )
+    columns = [(index, column) for index, table in enumerate(schema.tables) for column in table.columns]
+    places = {(schema.tables[index].name, column.name): place for place, (index, column) in enumerate(columns, 1)}
+    common = [column for table in schema.tables for column in _common_columns(table.columns)]
+    return {
+        "db_id": name,
+        "table_names_original": [table.name for table in schema.tables],
+        "table_names": [_plain_words(table.name) for table in schema.tables],
+        "column_names_original": [[-1, "*"], *([index, column.name] for index, column in columns)],
+        "column_names": [[-1, "*"], *([index, _plain_words(column.name)] for index, column in columns)],
+        "column_types": ["text", *(column.type for column in common)],
+        "primary_keys": [place for place, column in enumerate(common, 1) if column.primary_key],
+        "foreign_keys": [
+            [places[key.table, key.column], _place_of(places, key.target_table, key.target_column, name)] for key in schema.foreign_keys()
+        ],
+    }
+
+
+def _place_of(places: dict[tuple[str, str], int], table: str, column: str, database: str) -> int:
+    if (table, column) not in places:
+        raise DataError(f"database {database!r}: a foreign key points to {table}.{column}, which is not there; correct the schema")
+    return places[table, column]
+
+
+def _plain_words(name: str) -> str:
+    """A name in lower-case words, as Spider has them beside the original ones."""
+    return " ".join(words(name)) or name
+
+
 def common_part(schema: Schema) -> Schema:
     """What a SQLite file and a tables.json both know of a schema, so that schemas from either compare equal.
 
-    Comments and samples go, and types become Spider's words for them. Of a composite key the first column in declared
-    order is left, and nothing outside the key is NOT NULL, since Spider knows no more.
+    Comments, samples and whether a key was guessed go, and types become Spider's words for them. Of a composite key the first
+    column in declared order is left, and nothing outside the key is NOT NULL, since Spider knows no more.
 
     Schemas still differ where the program that makes a tables.json does not see what SQLite sees: views, generated
     columns, foreign keys that do not name their target column, a composite key that does not begin with the first of
@@ -78,7 +131,15 @@ def common_part(schema: Schema) -> Schema:
 def _common_columns(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     key = next((column for column in columns if column.primary_key), None)
     return tuple(
-        replace(column, type=_word_for(column.type), primary_key=column is key, nullable=column is not key, comment=None, samples=())
+        replace(
+            column,
+            type=_word_for(column.type),
+            primary_key=column is key,
+            nullable=column is not key,
+            comment=None,
+            samples=(),
+            references_inferred=False,
+        )
         for column in columns
     )
 

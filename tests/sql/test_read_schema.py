@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import awkward
 import pytest
 
 from t2s.errors import DatabaseError
@@ -161,3 +162,22 @@ def test_the_sample_company_is_read_whole(tmp_path: Path) -> None:
     assert sum(column.comment is not None for column in columns) == create.count("--")
     assert len(schema.foreign_keys()) == create.count("REFERENCES")
     assert schema.table("orders").columns[3].comment == "NULL unless channel is store"
+
+
+def test_the_clinic_is_read_whole_with_all_its_odd_names(tmp_path: Path) -> None:
+    schema = read_schema(awkward.build_clinic(tmp_path / "clinic.sqlite"), 2)
+    names = [table.name for table in schema.tables]
+    assert {"order", "Patient Register", "患者メモ", 'Dr. "Who"\'s [notes]', "current patients", "øversikt"} <= set(names)
+    assert "broken view" not in names
+    assert [column.name for column in schema.table('Dr. "Who"\'s [notes]').columns] == ["it's", 'say "hi"', "semi;colon", "back`tick"]
+    results = {column.name: column for column in schema.table("lab_results").columns}
+    assert (results["si_value"].comment, results["is_high"].samples) == ("in SI units", (0, 1))
+    assert [column.name for column in schema.table("bed stays").columns if column.primary_key] == ["avdelingsnr", "bed", "admission_id"]
+    assert schema.table("bed stays").columns[1].references == ("beds", "bed")
+    assert schema.table("avdelinger").columns[4].samples == ()
+    assert schema.table("øversikt").columns[0].samples == ("Barneavdelingen",)
+    # Every name can be asked for as it is given.
+    with closing(sqlite3.connect(tmp_path / "clinic.sqlite")) as connection:
+        for table in schema.tables:
+            columns = ", ".join('"' + column.name.replace('"', '""') + '"' for column in table.columns)
+            connection.execute(f'SELECT {columns} FROM "{table.name.replace(chr(34), chr(34) * 2)}" LIMIT 1')

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import awkward
 import pytest
 
 from t2s.errors import DataError
 from t2s.sql.schema import Column, ForeignKey, Schema, Table, read_schema
-from t2s.sql.tables_json import common_part, read_tables_json
+from t2s.sql.tables_json import common_part, read_tables_json, write_tables_json
 
 SCRIPT = """
     CREATE TABLE Ponds (Pond_ID INTEGER PRIMARY KEY AUTOINCREMENT, "pond name" VARCHAR(20) NOT NULL, Depth DECIMAL(4, 1)); -- metres
@@ -177,3 +178,60 @@ def test_a_file_that_is_no_tables_json_is_refused_by_name(tmp_path: Path, conten
         file.write_bytes(content)
     with pytest.raises(DataError, match=r"tables\.json"):
         read_tables_json(file)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    pond = from_sqlite(tmp_path, SCRIPT)
+    clinic = read_schema(awkward.build_clinic(tmp_path / "clinic.sqlite"), 3, infer_keys=True)
+    erp = read_schema(awkward.build_erp(tmp_path / "erp.sqlite", 40), 0)
+    schemas = {"pond": pond, "クリニック": clinic, "erp": erp}
+    file = tmp_path / "made" / "tables.json"
+    write_tables_json(file, schemas)
+    read = read_tables_json(file)
+    assert list(read) == list(schemas)
+    assert {name: common_part(schema) for name, schema in read.items()} == {name: common_part(s) for name, s in schemas.items()}
+    assert [found.name for found in file.parent.iterdir()] == ["tables.json"]
+
+
+def test_the_file_has_spiders_layout(tmp_path: Path) -> None:
+    write_tables_json(tmp_path / "tables.json", {"pond": from_sqlite(tmp_path, SCRIPT)})
+    (entry,) = json.loads((tmp_path / "tables.json").read_text(encoding="utf-8"))
+    # What Spider's own program writes, without the table of counters that it meets by chance.
+    assert entry == {
+        "db_id": "pond",
+        "table_names_original": ["Ponds", "frogs", "seen"],
+        "table_names": ["ponds", "frogs", "seen"],
+        "column_names_original": [
+            [-1, "*"],
+            *([0, "Pond_ID"], [0, "pond name"], [0, "Depth"]),
+            *([1, name] for name in ("frog_id", "Pond_ID", "mother", "born", "green", "photo", "note")),
+            *([2, "frog_id"], [2, "day"], [2, "who"]),
+        ],
+        "column_names": [
+            [-1, "*"],
+            *([0, "pond id"], [0, "pond name"], [0, "depth"]),
+            *([1, name] for name in ("frog id", "pond id", "mother", "born", "green", "photo", "note")),
+            *([2, "frog id"], [2, "day"], [2, "who"]),
+        ],
+        "column_types": [
+            *("text", "number", "text", "number"),
+            *("number", "number", "number", "time", "boolean", "others", "text"),
+            *("number", "time", "text"),
+        ],
+        "primary_keys": [1, 4, 11],
+        "foreign_keys": [[5, 1], [6, 4], [11, 4]],
+    }
+
+
+def test_a_schema_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+    file = written(tmp_path, ONE)
+    before = file.read_bytes()
+    dangling = Schema((Table("t", (Column("a", "INT", False, True, None, ("gone", "x"), ()),), None),))
+    for name, schema, said in (
+        ("pond", Schema(()), "leave it out"),
+        ("", read_tables_json(file)["one"], "''"),
+        ("d", dangling, r"gone\.x"),
+    ):
+        with pytest.raises(DataError, match=said):
+            write_tables_json(file, {name: schema})
+    assert file.read_bytes() == before
