@@ -94,6 +94,7 @@ class DataConfig:
     instruction: str = MISSING
     schema: SchemaConfig = MISSING
     packing: str = limited(choices=("shared", "none"))
+    supervise: str = limited(choices=("last", "all"))
     batch_size: int = limited(least=1)
     max_tokens: int = limited(least=16)
     too_long: str = limited(choices=("refuse", "drop"))
