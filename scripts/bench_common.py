@@ -114,7 +114,7 @@ def build_workload(cfg: DictConfig, split: str, count: int, prefix_tokens: int |
         style = SchemaStyle(cfg.data.schema.types, cfg.data.schema.keys, cfg.data.schema.comments, cfg.data.schema.samples)
         tables = render_schema(read_schema(file, cfg.data.schema.samples), style).splitlines()
         lines = fit_schema(tables, lambda text: len(tokenizer(text)["input_ids"]), prefix_tokens)
-        encoder = PromptEncoder(tokenizer, cfg.data.template, cfg.data.instruction, {name: "\n".join(lines)})
+        encoder = PromptEncoder(tokenizer, cfg.data.template, cfg.data.instruction, {name: "\n".join(lines)}, "last")
     pairs = questions(Path(cfg.data[split]), files)
     random.Random(seed).shuffle(pairs)
     chosen = [pairs[i % len(pairs)] for i in range(count)]

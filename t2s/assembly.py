@@ -60,7 +60,7 @@ def prompt_encoder(tokenizer: PreTrainedTokenizerBase, data: DictConfig, files: 
     """Writes prompts over the schemas of `files` as the settings say."""
     style = SchemaStyle(data.schema.types, data.schema.keys, data.schema.comments, data.schema.samples)
     schemas = {name: render_schema(read_schema(file, data.schema.samples), style) for name, file in files.items()}
-    return PromptEncoder(tokenizer, data.template, data.instruction, schemas)
+    return PromptEncoder(tokenizer, data.template, data.instruction, schemas, data.supervise)
 
 
 def model_spec(model: DictConfig, cache_dir: str) -> ModelSpec:

@@ -94,6 +94,7 @@ class DataConfig:
     instruction: str = MISSING
     schema: SchemaConfig = MISSING
     packing: str = limited(choices=("shared", "none"))
+    supervise: str = limited(choices=("last", "all"))
     batch_size: int = limited(least=1)
     max_tokens: int = limited(least=16)
     too_long: str = limited(choices=("refuse", "drop"))
@@ -193,6 +194,7 @@ class EvaluateConfig:
     output: str | None = MISSING
     force: bool = MISSING
     batch_size: int | None = limited(least=1)
+    history: str = limited(choices=("gold", "own"))
     comparison: str = limited(choices=("strict", "spider", "bird"))
     suite: bool | str | None = MISSING
     columns: str = limited(choices=("fixed", "free"))
@@ -349,8 +351,8 @@ def check(cfg: DictConfig, config_name: str) -> None:
         _check_train(cfg)
     if config_name == "evaluate":
         _check_evaluate(cfg)
-    if config_name == "infer" and (cfg.question is None) == (cfg.input is None):
-        raise ConfigError('give either question="..." or input=questions.jsonl')
+    if config_name == "infer" and cfg.question is not None and cfg.input is not None:
+        raise ConfigError('give either question="..." or input=questions.jsonl, or neither to ask one question after the other')
     if config_name == "infer" and (cfg.input is None) != (cfg.output is None):
         raise ConfigError("input= and output= go together: input=questions.jsonl output=answers.jsonl")
 
@@ -364,6 +366,8 @@ def _check_evaluate(cfg: DictConfig) -> None:
         )
     if isinstance(cfg.suite, str) and not (Path(cfg.suite) / "suite.json").is_file():
         raise ConfigError(f"there is no suite in {cfg.suite}; suite= takes true, false or a directory made by scripts/build_suite.py")
+    if cfg.predictions is not None and cfg.history == "own":
+        raise ConfigError("history=own has no effect beside predictions=: they are there already; leave it out")
     given, useless = ("predictions", ("batch_size", "force")) if cfg.run is None else ("run", ("data", "baseline"))
     for name in useless:
         if cfg[name]:

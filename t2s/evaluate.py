@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from t2s.assembly import ADAPTER, TrainedRun, databases, load_run, questions, run_config, suites
 from t2s.config import entry
+from t2s.data.conversations import answer_turn_by_turn
 from t2s.data.example import Example
 from t2s.data.predictions import read_predictions
 from t2s.errors import ConfigError, DataError
@@ -23,8 +24,8 @@ from t2s.metrics.cache import AnswerCache
 from t2s.metrics.execution_accuracy import Verdict, score
 from t2s.metrics.paired import Paired, compare_sets
 from t2s.metrics.suite import judge_on_suite
-from t2s.metrics.summary import is_match, summary
-from t2s.report.judgement import show_judgement, show_paired, write_report
+from t2s.metrics.summary import conversation_totals, is_match, summary
+from t2s.report.judgement import show_conversations, show_judgement, show_paired, write_report
 from t2s.runtime import keep_freed_memory, quiet_libraries, sha256, short, write_json, write_text
 from t2s.sql.execute import Sandbox
 from t2s.sql.parse import tags
@@ -83,7 +84,7 @@ def _evaluate_run(cfg: DictConfig, console: Console) -> float:
         raise ConfigError(f"run={cfg.run} has no {ADAPTER}/{ADAPTER_FILE}; finish it with python -m t2s.train ckpt_path={cfg.run}")
     directory = Path(cfg.output) if cfg.output else run_dir / "evaluation"
     made_of = {"adapter_sha256": sha256(adapter), **_rules(cfg)}
-    results = {} if cfg.force else _known(directory, files, made_of)
+    results = {} if cfg.force else _known(directory, files, made_of, cfg.history)
     again = list(results) if len(results) == len(files) else []
     if not again:
         keep_freed_memory()
@@ -111,14 +112,14 @@ def _held_out(data: DictConfig, splits: Sequence[str] | None, *, only_one: bool)
     return chosen
 
 
-def _known(directory: Path, files: Mapping[str, Path], made_of: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _known(directory: Path, files: Mapping[str, Path], made_of: Mapping[str, Any], history: str) -> dict[str, dict[str, Any]]:
     """Scores that are there already, of this adapter, these questions and this comparison."""
     found = {}
     for name, file in files.items():
         saved = directory / f"{name}.json"
         if saved.is_file() and file.is_file():
             result = json.loads(saved.read_text(encoding="utf-8"))
-            if {**made_of, "data_sha256": sha256(file)}.items() <= result.items():
+            if {**made_of, "data_sha256": sha256(file)}.items() <= result.items() and result.get("history", "gold") == history:
                 found[name] = result
     return found
 
@@ -131,7 +132,7 @@ def _score_split(
     examples = questions(file, run.databases)
     judged_on = _suites(cfg, run.databases, examples, console)
     started = time.perf_counter()
-    answers = run.answer(examples, cfg.batch_size, name, console)
+    answers = _answers(cfg, run, name, examples, console)
     generated = time.perf_counter() - started
     found = _assess(cfg, console, name, run.databases, judged_on, examples, answers)
     by_tag: dict[str, list[Assessment]] = {}
@@ -143,6 +144,7 @@ def _score_split(
     result = {
         **_score(found, cfg),
         **made_of,
+        **conversation_totals(found),
         "by_tag": {tag: _score(group, cfg) for tag, group in sorted(by_tag.items())},
         "shared_with_train": None if shared is None else vars(shared),
         "generation_seconds": generated,
@@ -151,6 +153,18 @@ def _score_split(
     write_json(directory / f"{name}.json", result)
     _write_lines(directory / f"{name}.jsonl", found)
     return result, found
+
+
+def _answers(cfg: DictConfig, run: TrainedRun, name: str, examples: Sequence[Example], console: Console) -> list[str]:
+    if cfg.history == "gold":
+        return run.answer(examples, cfg.batch_size, name, console)
+    if not any(example.history for example in examples):
+        raise ConfigError(f"history=own has no effect on {name}: none of its questions has earlier turns; leave it out, or choose splits=")
+
+    def answer_batch(batch: Sequence[Example]) -> list[str]:
+        return run.answer(batch, cfg.batch_size, f"{name}, turn {len(batch[0].history) + 1}", console)
+
+    return answer_turn_by_turn(examples, answer_batch, only_missing=False)
 
 
 def _tags(gold: str) -> Sequence[str]:
@@ -163,7 +177,8 @@ def _tags(gold: str) -> Sequence[str]:
 def _rules(cfg: DictConfig) -> dict[str, Any]:
     """What decides between right and wrong, as it stands beside the figures."""
     suite = f"built, version {VERSION}" if cfg.suite is True else cfg.suite or None
-    return {"comparison": cfg.comparison, "columns": cfg.columns, "suite": suite}
+    own = {"history": cfg.history} if cfg.history != "gold" else {}
+    return {"comparison": cfg.comparison, "columns": cfg.columns, "suite": suite, **own}
 
 
 def _suites(cfg: DictConfig, files: Mapping[str, Path], examples: Sequence[Example], console: Console) -> dict[str, Suite]:
@@ -192,9 +207,12 @@ def _assess(
 ) -> list[Assessment]:
     """Runs and compares, with what earlier evaluations found on the same files."""
     cases = [
-        Case(i, example.question, example.database, files[example.database], example.sql, sql, example.tags)
+        Case(
+            i, example.question, example.database, files[example.database], example.sql, sql, example.tags,
+            example.conversation, tuple(turn.question for turn in example.history),
+        )
         for i, (example, sql) in enumerate(zip(examples, answers, strict=True))
-    ]
+    ]  # fmt: skip
     limits = (cfg.timeout_s, cfg.max_rows, cfg.max_bytes, cfg.max_memory_bytes)
     schemas = {name: read_schema(files[name], 0) for name in dict.fromkeys(case.database for case in cases)}
     with (
@@ -242,6 +260,7 @@ def _show(console: Console, run_dir: Path, directory: Path, results: Mapping[str
 
     for name, result in results.items():
         show_tags(console, f"{name}, by what the gold query needs", result["by_tag"])
+        show_conversations(console, result)
     show_scores(console, f"Held-out questions, comparison {next(iter(results.values()))['comparison']}", results)
     for name, result in results.items():
         shared = result["shared_with_train"]

@@ -17,13 +17,16 @@ import pytest
 from t2s.data import company
 from t2s.data.example import Example
 from t2s.data.readers import read_examples
+from t2s.sql.canonical import canonical
 from t2s.sql.compare import is_ordered
 from t2s.sql.execute import Sandbox
 from t2s.sql.parse import skeleton, tags
+from t2s.sql.schema import read_schema
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "company"
 SCHEMA = FOLDER / "schema.sql"
 SPLITS = ("train", "val", "test", "test_paraphrase")
+CONVERSATIONS = ("conversations_train", "conversations_val", "conversations_test")
 SEED = 7
 # All rows of all tables in order. When it changes on purpose, the committed pairs must be run again.
 ROWS_SHA256 = "9e30e48e89e6d15ecfe99d5254e2185389a162aefac7f6a7662619221432859d"
@@ -47,7 +50,7 @@ def examples(split: str) -> list[Example]:
 
 
 def pairs() -> Iterator[Example]:
-    for split in SPLITS:
+    for split in (*SPLITS, *CONVERSATIONS):
         yield from examples(split)
 
 
@@ -160,7 +163,8 @@ def words(question: str) -> str:
 
 
 def test_no_query_of_test_has_a_shape_seen_in_train_or_val() -> None:
-    seen = {skeleton(e.sql) for split in ("train", "val") for e in examples(split)}
+    learnt = ("train", "val", "conversations_train", "conversations_val")
+    seen = {skeleton(e.sql) for split in learnt for e in examples(split)}
     assert [e.id for e in examples("test") if skeleton(e.sql) in seen] == []
 
 
@@ -184,9 +188,47 @@ def test_no_question_is_asked_twice_with_different_answers(split: str) -> None:
 
 
 def test_tags_say_what_the_query_is_made_of() -> None:
-    assert [e.id for e in pairs() if {*e.tags} - {"empty"} != {*tags(e.sql)} or len(e.tags) != len({*e.tags})] == []
+    asked_alone = [e for split in SPLITS for e in examples(split)]
+    assert [e.id for e in asked_alone if {*e.tags} - {"empty"} != {*tags(e.sql)} or len(e.tags) != len({*e.tags})] == []
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", [*SPLITS, *CONVERSATIONS])
 def test_every_pair_names_the_company_and_has_no_line_break(split: str) -> None:
     assert [e.id for e in examples(split) if e.database != "company" or "\n" in e.sql + e.question] == []
+
+
+def conversations(split: str) -> list[list[Example]]:
+    talks: dict[str, list[Example]] = {}
+    for example in examples(split):
+        talks.setdefault(example.conversation, []).append(example)
+    return list(talks.values())
+
+
+@pytest.mark.parametrize(("split", "least"), [("conversations_train", 60), ("conversations_val", 12), ("conversations_test", 12)])
+def test_there_are_enough_conversations_of_two_to_four_turns(split: str, least: int) -> None:
+    talks = conversations(split)
+    assert len(talks) >= least
+    assert {len(talk) for talk in talks} <= {2, 3, 4}
+    assert [talk[0].id for talk in talks if not talk[0].tags] == []
+
+
+def test_no_conversation_of_test_ends_in_a_query_shape_seen_in_train_or_val() -> None:
+    learnt = ("train", "val", "conversations_train", "conversations_val")
+    seen = {skeleton(e.sql) for split in learnt for e in examples(split)}
+    assert [talk[-1].id for talk in conversations("conversations_test") if skeleton(talk[-1].sql) in seen] == []
+
+
+def test_no_conversation_begins_as_another_does_or_as_a_question_asked_alone() -> None:
+    opening = [words(talk[0].question) for split in CONVERSATIONS for talk in conversations(split)]
+    alone = {words(e.question) for split in SPLITS for e in examples(split)}
+    assert [question for question in opening if opening.count(question) > 1 or question in alone] == []
+
+
+def test_no_conversation_asks_for_the_same_twice() -> None:
+    talks = [talk for split in CONVERSATIONS for talk in conversations(split)]
+    assert [talk[0].id for talk in talks if len({e.sql for e in talk}) < len(talk)] == []
+
+
+def test_queries_of_conversations_are_in_canonical_style(database: Path) -> None:
+    schema = read_schema(database, 0)
+    assert [e.id for split in CONVERSATIONS for e in examples(split) if canonical(e.sql, schema) != e.sql] == []

@@ -189,3 +189,23 @@ def test_bad_input_ends_in_one_sentence(benchmark: Path, words: list[str], messa
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_set_of_conversations_is_scored_by_question_and_by_interaction(benchmark: Path, tmp_path: Path) -> None:
+    talk = [{"question": q, "sql": sql} for _, q, sql in QUESTIONS[:3]]
+    other = [{"question": q, "sql": sql} for _, q, sql in QUESTIONS[:2]]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps({"turns": turns}) + "\n" for turns in (talk, other)), encoding="utf-8")
+    (tmp_path / "wrote.sql").write_text("\n".join([sql for _, _, sql in QUESTIONS[:3]] + [QUESTIONS[0][2], "SELECT 1"]), encoding="utf-8")
+    words = ["data=jsonl", f"data.database={benchmark}/database/zoo/zoo.sqlite", "data.held_out.test=test.jsonl", "predictions=wrote.sql"]
+    command = [sys.executable, "-m", "t2s.evaluate", *words, f"paths.cache_dir={tmp_path}/cache"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    totals = json.loads((tmp_path / "evaluation/summary.json").read_text(encoding="utf-8"))
+    assert (totals["question_match"]["n"], totals["question_match"]["strict"]["matches"]) == (5, 4)
+    assert (totals["interaction_match"]["n"], totals["interaction_match"]["strict"]["matches"]) == (2, 1)
+    assert [(row["conversation"], row["turn"]) for row in lines(tmp_path / "evaluation/predictions.jsonl")] == [
+        ("test.jsonl:1", 1), ("test.jsonl:1", 2), ("test.jsonl:1", 3), ("test.jsonl:2", 1), ("test.jsonl:2", 2),
+    ]  # fmt: skip
+    assert "interaction match" in done.stdout
+    refused = subprocess.run([*command, "history=own"], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert "history=own has no effect beside predictions=" in refused.stderr

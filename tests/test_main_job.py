@@ -140,7 +140,7 @@ def test_infer_answers_one_question_and_files_of_them(trained: tuple[Path, str],
     ("command", "arguments", "message"),
     [
         ("evaluate", ["run=nowhere"], "is not a run"),
-        ("infer", ["run={run}"], "give either question="),
+        ("infer", ["run={run}", "question=x", "input=q.csv", "output=x.csv"], "give either question="),
         ("infer", ["run={run}", "input=missing.jsonl", "output=x.jsonl"], "does not exist"),
         ("infer", ["run={run}", "question=x", "output=x.xml", "input=null"], "go together"),
         ("evaluate", ["run={run}", "splits=[nonsense]"], "choose from test"),

@@ -24,10 +24,11 @@ class Example:
         question: What a colleague asked.
         sql: The query that answers it; empty when the answer is what we want to know.
         database: Name of the database, a key of the data set's databases.
-        history: Earlier turns, oldest first.
+        history: Earlier turns, oldest first; an example with n of them is turn n + 1.
         tags: Free labels; `empty` marks a gold query that rightly returns no row.
         id: Where it came from, `file:line`, or a name of its own.
         evidence: What one must know beside the schema to answer, as BIRD gives it: formulas, what a value means.
+        conversation: The same for all turns of one conversation, and for no other's; empty for a question on its own.
     """
 
     question: str
@@ -37,6 +38,7 @@ class Example:
     tags: tuple[str, ...] = ()
     id: str = ""
     evidence: str = ""
+    conversation: str = ""
 
 
 def plain(question: str) -> str:

@@ -144,14 +144,18 @@ class StepBatch:
 
 
 def completion_labels(example: TokenizedExample) -> list[int]:
-    """Labels that train on the SQL and its end token alone; prompt positions are -100.
+    """Labels that train on the SQL and its end token alone, of the last turn and of `earlier` ones; all else is -100.
 
     Example:
         prefix (7,), suffix (8,), completion (9, 2) -> [-100, -100, 9, 2]
+        prefix (7,), suffix (8, 5, 2, 6), completion (9, 2), earlier ((1, 3),) -> [-100, -100, 5, 2, -100, 9, 2]
     """
     if not example.completion:
         raise DataError("an example has no supervised token: its SQL is empty")
-    return [IGNORED] * (len(example.prompt.prefix) + len(example.prompt.suffix)) + list(example.completion)
+    suffix = [IGNORED] * len(example.prompt.suffix)
+    for start, stop in example.earlier:
+        suffix[start:stop] = example.prompt.suffix[start:stop]
+    return [IGNORED] * len(example.prompt.prefix) + suffix + list(example.completion)
 
 
 def shared_pack(examples: Sequence[TokenizedExample]) -> Pack:
@@ -170,7 +174,7 @@ def shared_pack(examples: Sequence[TokenizedExample]) -> Pack:
             branch = [*example.prompt.suffix, *example.completion]
             ids += branch
             positions += range(len(prefix), len(prefix) + len(branch))
-            # The first completion token is predicted by the suffix's last, the last by the one before it.
+            # Each learnt token is predicted by the one before it: the first of a completion by the suffix's last.
             targets += [*completion_labels(example)[len(prefix) + 1 :], IGNORED]
     ids_BT = torch.tensor([ids])
     return Pack(
@@ -217,7 +221,7 @@ def collate(examples: Sequence[TokenizedExample], packing: str, max_tokens: int,
     # Neighbours of one length share fairly; whoever is last may get one example less, or none.
     own = sorted(examples, key=lambda example: example.tokens)[rank::ranks] if ranks > 1 else examples
     packs = tuple(shared_pack(group) if packing == "shared" else padded_pack(group) for group in _groups(own, packing, max_tokens))
-    supervised = sum(len(example.completion) for example in examples)
+    supervised = sum(example.supervised_tokens for example in examples)
     if not supervised or not all(example.completion for example in examples):
         raise DataError("no token of this batch is supervised, so there is nothing to learn; look at the data report's decoded mask")
     return StepBatch(packs, supervised, len(own))

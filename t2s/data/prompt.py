@@ -124,14 +124,26 @@ class TokenizedPrompt:
 
 @dataclass(frozen=True)
 class TokenizedExample:
-    """A prompt with the completion the loss sees: the SQL and the end token."""
+    """A prompt with the completion the loss sees: the SQL and the end token.
+
+    Attributes:
+        prompt: What stands before the completion.
+        completion: The SQL and the end token.
+        earlier: Where the suffix holds SQL of earlier turns, with its end token, that is learnt too: first token and the
+            one behind the last, counted in the suffix. None begins at 0: what predicts a learnt token is the example's own.
+    """
 
     prompt: TokenizedPrompt
     completion: tuple[int, ...]
+    earlier: tuple[tuple[int, int], ...] = ()
 
     @property
     def tokens(self) -> int:
         return len(self.prompt.prefix) + len(self.prompt.suffix) + len(self.completion)
+
+    @property
+    def supervised_tokens(self) -> int:
+        return len(self.completion) + sum(stop - start for start, stop in self.earlier)
 
 
 class PromptEncoder:
@@ -142,21 +154,42 @@ class PromptEncoder:
         template: `auto` for the tokenizer's own chat template (ChatML where it has none), `chatml` to force ChatML.
         instruction: What the model is told before the schema.
         schemas: Rendered schema by database name.
+        supervise: What `encode` marks to be learnt: `last`, the SQL that answers the example's question, or `all`, that
+            of each earlier turn too.
 
     Raises:
-        ConfigError: the template cannot be cut at the question, or no end token can be found.
+        ConfigError: the template cannot be cut at the question, or no end token can be found; for `all`, an earlier
+            answer does not close with it.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, instruction: str, schemas: dict[str, str]) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, template: str, instruction: str, schemas: dict[str, str], supervise: str
+    ) -> None:
         self._tokenizer = tokenizer
+        self._supervise = supervise
         self.chat_template: str = CHATML if template == "chatml" or not tokenizer.chat_template else str(tokenizer.chat_template)
         self._systems = {name: f"{instruction.strip()}\n\n{schema.strip()}" for name, schema in schemas.items()}
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._marks_by_length: dict[int, list[str]] = {}
         self.end_token_id = self._find_end_token()
+        if supervise == "all" and self._special(self._marks(4)[3])[:1] != [self.end_token_id]:
+            raise ConfigError(
+                "the chat template does not close an earlier answer with the token that ends the last one, so data.supervise=all "
+                "would teach two endings; use data.template=chatml or data.supervise=last"
+            )
 
     def prompt(self, example: Example) -> TokenizedPrompt:
         """Token ids of the prompt that asks `example.question`, after its history."""
+        return self._prompt(example)[0]
+
+    def encode(self, example: Example) -> TokenizedExample:
+        """Token ids of prompt and completion, and which of them are learnt."""
+        prompt, answers = self._prompt(example)
+        completion = (*self._plain(example.sql), self.end_token_id)
+        return TokenizedExample(prompt, completion, answers if self._supervise == "all" else ())
+
+    def _prompt(self, example: Example) -> tuple[TokenizedPrompt, tuple[tuple[int, int], ...]]:
+        """The prompt, and where its suffix holds earlier answers, each with the first token of the mark that closes it."""
         contents = [self._systems[example.database]]
         for turn in example.history:
             contents += [turn.question, turn.sql]
@@ -165,14 +198,14 @@ class PromptEncoder:
         if example.database not in self._prefixes:
             self._prefixes[example.database] = (*self._special(marks[0]), *self._plain(contents[0]), *self._special(marks[1]))
         suffix: list[int] = []
-        for content, mark in zip(contents[1:], marks[2:], strict=True):
+        answers: list[tuple[int, int]] = []
+        for place, (content, mark) in enumerate(zip(contents[1:], marks[2:], strict=True)):
+            start = len(suffix)
             suffix += self._plain(content)
+            if place % 2:
+                answers.append((start, len(suffix) + 1))
             suffix += self._special(mark)
-        return TokenizedPrompt(self._prefixes[example.database], tuple(suffix))
-
-    def encode(self, example: Example) -> TokenizedExample:
-        """Token ids of prompt and completion."""
-        return TokenizedExample(self.prompt(example), (*self._plain(example.sql), self.end_token_id))
+        return TokenizedPrompt(self._prefixes[example.database], tuple(suffix)), tuple(answers)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of completion ids, up to the end token."""

@@ -8,7 +8,7 @@ import json
 import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,20 @@ from t2s.sql.parse import skeleton, tags
 # What each of our words may also be called: Alpaca-style files say instruction/output, Spider says query/db_id.
 ALIASES = {"instruction": "question", "output": "sql", "query": "sql", "db_id": "database"}
 CSV_KEYS = ("question", "database", "id")
-KEYS = ("question", "sql", "database", "evidence", "history", "tags", "id")
-_PLACE = re.compile(r"(.+\.(jsonl|json|csv):\d+)?")  # the id an example gets when it has none
+KEYS = ("question", "sql", "database", "evidence", "history", "turns", "conversation", "tags", "id")
+TURN_KEYS = ("question", "sql")
+_PLACE = re.compile(r"(.+\.(jsonl|json|csv):\d+(/\d+)?)?")  # the id an example gets when it has none
 
 
 def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
     """Reads question/SQL pairs from a JSONL file.
 
     Each line is an object with `question`, `sql` and, where there is more than one database, `database`; `evidence`,
-    `history` (a list of objects with `question` and `sql`), `tags` and `id` are optional. `instruction`/`output` and
-    `query`/`db_id` are read as `question`/`sql`/`database`.
+    `history` (a list of objects with `question` and `sql`), `conversation` (which lines belong together), `tags` and
+    `id` are optional. `instruction`/`output` and `query`/`db_id` are read as `question`/`sql`/`database`.
+
+    A line may hold a whole conversation instead: `turns`, a list of objects with `question` and `sql`. It gives an
+    example for each turn, with the turns before as its history; `tags` and `evidence` are those of the conversation.
 
     Args:
         path: The JSONL file, UTF-8.
@@ -44,7 +48,7 @@ def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
     for number, line in numbered_lines(path):
         try:
             record = json_object(line)
-            examples.append(example_of(record, databases, f"{path.name}:{number}"))
+            examples += _examples(record, databases, f"{path.name}:{number}")
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
@@ -56,6 +60,8 @@ def read_examples(path: Path, databases: Collection[str]) -> list[Example]:
 
 def read_questions(path: Path, databases: Collection[str]) -> list[Example]:
     """Reads questions alone, for inference: JSONL (as `read_examples`, `sql` optional) or CSV with a `question` column.
+
+    A turn without `sql` stands with an empty one in the history of the turns behind it.
 
     Raises:
         DataError: names every bad line with its number and reason.
@@ -69,7 +75,7 @@ def read_questions(path: Path, databases: Collection[str]) -> list[Example]:
             fields = json_object(record) if isinstance(record, str) else {k: v for k, v in record.items() if k in CSV_KEYS and v}
             # An inference file may carry anything else beside the question.
             known = {key: value for key, value in fields.items() if ALIASES.get(key, key) in KEYS}
-            examples.append(example_of({"sql": "", **known}, databases, f"{path.name}:{number}", with_sql=False))
+            examples += _examples(known, databases, f"{path.name}:{number}", with_sql=False)
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}")
     if problems:
@@ -137,6 +143,8 @@ def jsonl_line(example: Example) -> str:
         row["evidence"] = example.evidence
     if example.history:
         row["history"] = [asdict(turn) for turn in example.history]
+    if example.conversation:
+        row["conversation"] = example.conversation
     row["tags"] = list(dict.fromkeys((*example.tags, *tags(example.sql))))
     if not _PLACE.fullmatch(example.id):
         row["id"] = example.id
@@ -155,14 +163,54 @@ def example_of(record: Mapping[str, Any], databases: Collection[str], place: str
     Raises:
         ValueError: says what is wrong.
     """
+    return _example(_fields(record, KEYS), databases, place, with_sql=with_sql)
+
+
+def _examples(record: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool = True) -> list[Example]:
+    """What a line holds: one example, or one for each turn of a conversation."""
+    fields = _fields(record, KEYS)
+    if "turns" in fields:
+        return _conversation(fields, databases, place, with_sql=with_sql)
+    return [_example(fields, databases, place, with_sql=with_sql)]
+
+
+def _fields(record: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """The record under our names for its keys."""
     fields: dict[str, Any] = {}
     for key, value in record.items():
         name = ALIASES.get(key, key)
-        if name not in KEYS:
-            raise ValueError(f"unknown key {key!r}; keys are {', '.join(KEYS)}")
+        if name not in keys:
+            raise ValueError(f"unknown key {key!r}; keys are {', '.join(keys)}")
         if name in fields:
             raise ValueError(f"{key!r} repeats {name!r} under another name; keep one")
         fields[name] = value
+    return fields
+
+
+def _conversation(fields: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool) -> list[Example]:
+    """An example for each turn, `<conversation>/<turn>` its id."""
+    needless = [key for key in ("question", "sql", "history") if key in fields]
+    if needless:
+        raise ValueError(f"{needless[0]} beside turns; a conversation's questions and SQL stand in its turns")
+    name = optional_text(fields, "conversation") or str(fields.get("id") or place)
+    shared = {key: value for key, value in fields.items() if key not in ("turns", "id")}
+    shared |= {"database": database_of(fields, databases), "conversation": name}
+    turns = _list(fields, "turns")
+    if not turns:
+        raise ValueError("turns is empty; give at least one, with question and sql")
+    examples: list[Example] = []
+    for number, turn in enumerate(turns, 1):
+        try:
+            if not isinstance(turn, dict):
+                raise ValueError(f"{turn!r} is no object with question and sql")
+            example = _example({**shared, **_fields(turn, TURN_KEYS)}, databases, f"{name}/{number}", with_sql=with_sql)
+        except ValueError as error:
+            raise ValueError(f"turn {number}: {error}") from None
+        examples.append(replace(example, history=tuple(Turn(e.question, e.sql) for e in examples)))
+    return examples
+
+
+def _example(fields: Mapping[str, Any], databases: Collection[str], place: str, *, with_sql: bool) -> Example:
     question = text_field(fields, "question")
     sql = query_of(text_field(fields, "sql")) if with_sql or fields.get("sql") else ""
     return Example(
@@ -173,6 +221,7 @@ def example_of(record: Mapping[str, Any], databases: Collection[str], place: str
         tags=tuple(str(tag) for tag in _list(fields, "tags")),
         id=str(fields.get("id") or place),
         evidence=optional_text(fields, "evidence"),
+        conversation=optional_text(fields, "conversation"),
     )
 
 

@@ -6,8 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
+from t2s.data.conversations import whole_conversations
 from t2s.data.example import Example
 from t2s.data.pack import IGNORED, completion_labels
 from t2s.data.prompt import PromptEncoder, TokenizedExample
@@ -24,7 +26,7 @@ class SplitSurvey:
         dropped: Left out for their length.
         duplicates: Questions that repeat an earlier one of the split on the same database.
         prefix_tokens: Longest shared prompt part.
-        branch_tokens: Question and SQL of each example, in tokens.
+        branch_tokens: Questions and SQL of each item that is learnt from, in tokens.
         tags: How often each syntactic element occurs.
     """
 
@@ -65,7 +67,7 @@ class Survey:
 def fitting(
     examples: Sequence[Example], encoder: PromptEncoder, max_tokens: int, too_long: str, split: str
 ) -> tuple[list[Example], list[TokenizedExample]]:
-    """Examples that fit `max_tokens`, with their tokens.
+    """Examples that fit `max_tokens`, and the tokens to learn from: one item each, but for turns that a longer one learns too.
 
     Raises:
         PromptTooLongError: some do not fit and `too_long` is `refuse`.
@@ -81,7 +83,7 @@ def fitting(
     kept = [(example, item) for example, item in zip(examples, encoded, strict=True) if item.tokens <= max_tokens]
     if not kept:
         raise PromptTooLongError(f"no example of {split} fits data.max_tokens={max_tokens}; set it to {max(t for _, t in long)}")
-    return [example for example, _ in kept], [item for _, item in kept]
+    return [example for example, _ in kept], whole_conversations([item for _, item in kept])
 
 
 def survey(
@@ -118,8 +120,10 @@ def decoded_mask(example: TokenizedExample, encoder: PromptEncoder) -> str:
     """One example as the loss sees it: what is learnt stands between guillemets."""
     ids = [*example.prompt.prefix, *example.prompt.suffix, *example.completion]
     labels = completion_labels(example)
-    start = next(i for i, label in enumerate(labels) if label != IGNORED)
-    return f"{encoder.text(ids[:start])}«{encoder.text(ids[start:])}»"
+    runs = [
+        (learnt, [token for token, _ in run]) for learnt, run in groupby(zip(ids, labels, strict=True), key=lambda pair: pair[1] != IGNORED)
+    ]
+    return "".join(f"«{encoder.text(run)}»" if learnt else encoder.text(run) for learnt, run in runs)
 
 
 def _split(examples: Sequence[Example], encoded: Sequence[TokenizedExample], read: int) -> SplitSurvey:

@@ -22,6 +22,8 @@ class Case:
         gold: The right query.
         predicted: What a model wrote, as it is run.
         tags: Free labels.
+        conversation: Name of the conversation the question is a turn of; empty where there is none.
+        asked: Questions before this one in its conversation.
     """
 
     index: int
@@ -31,6 +33,13 @@ class Case:
     gold: str
     predicted: str
     tags: tuple[str, ...] = ()
+    conversation: str = ""
+    asked: tuple[str, ...] = ()
+
+    @property
+    def turn(self) -> int:
+        """Which turn of its conversation it is, from 1."""
+        return len(self.asked) + 1
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,12 @@ class Assessment:
     predicted_head: Head | None
 
     def line(self) -> dict[str, Any]:
-        """The prediction's line of `predictions.jsonl`."""
+        """The prediction's line of `predictions.jsonl`; only a turn of a conversation says which one it is."""
+        talk = {"conversation": self.case.conversation, "turn": self.case.turn} if self.case.conversation or self.case.asked else {}
         return {
             "index": self.case.index,
             "database": self.case.database,
+            **talk,
             "question": self.case.question,
             "gold": self.case.gold,
             "predicted": self.case.predicted,

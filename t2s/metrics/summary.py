@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, get_args
 
 from t2s.errors import DataError
 from t2s.metrics.assessment import Assessment
+from t2s.metrics.interactions import Matches, interaction_match, question_match, turns
 from t2s.metrics.intervals import wilson
 from t2s.sql.compare import Comparison
 from t2s.sql.hardness import Hardness
@@ -31,6 +33,8 @@ def summary(assessments: Sequence[Assessment]) -> dict[str, Any]:
         its `share` of all predictions. A prediction belongs to each of its tags and diagnoses, and to none if it has
         none, so those shares need not add up to 1. A group without predictions is left out.
 
+        Where there are conversations, what `conversation_totals` gives comes on top.
+
         Classes of hardness go from easy to extra, databases by name, all others from the most frequent down.
 
     Raises:
@@ -46,7 +50,27 @@ def summary(assessments: Sequence[Assessment]) -> dict[str, Any]:
         "by_tag": _groups(assessments, lambda a: a.case.tags, _frequent_first),
         "by_execution": _groups(assessments, lambda a: [a.execution], _frequent_first),
         "by_diagnosis": _groups(assessments, lambda a: a.diagnosis, _frequent_first),
+        **conversation_totals(assessments),
     }
+
+
+def conversation_totals(assessments: Sequence[Assessment]) -> dict[str, Any]:
+    """Totals of conversations, ready for JSON; empty where no prediction is a turn of one.
+
+    Returns:
+        `question_match` (of turns) and `interaction_match` (of conversations; left out where none has a name) hold `n` and,
+        for each comparison, `matches`, their `share` and its `interval`. `by_turn` groups the turns by their number
+        in the conversation, from 1, as `summary` groups predictions; `share` is of all turns.
+    """
+    asked = turns(assessments)
+    if not asked:
+        return {}
+    found: dict[str, Any] = {}
+    for name, count in (("question_match", question_match), ("interaction_match", interaction_match)):
+        matches = {comparison: count(asked, partial(is_match, comparison=comparison)) for comparison in COMPARISONS}
+        if matches["strict"].n:
+            found[name] = {"n": matches["strict"].n, **{comparison: _share(one) for comparison, one in matches.items()}}
+    return {**found, "by_turn": _groups(asked, lambda a: [str(a.case.turn)], lambda name, _: int(name))}
 
 
 def is_match(assessment: Assessment, comparison: Comparison) -> bool:
@@ -62,6 +86,10 @@ def _totals(assessments: Sequence[Assessment]) -> dict[str, Any]:
         "valid_sql": sum(a.execution == "ok" for a in assessments) / n,
         "syntax_error": sum(a.execution == "syntax_error" for a in assessments) / n,
     }
+
+
+def _share(matches: Matches) -> dict[str, Any]:
+    return {"matches": matches.right, "share": matches.right / matches.n, "interval": list(wilson(matches.right, matches.n))}
 
 
 def _accuracy(matches: int, n: int) -> dict[str, Any]:

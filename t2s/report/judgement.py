@@ -27,7 +27,8 @@ _MAX_ROWS, _MAX_COLUMNS = 6, 12
 # difflib's time grows with the square of this at best.
 _MAX_DIFF_TOKENS = 600
 
-_GROUPS = ("hardness", "database", "tag", "execution", "diagnosis")
+_GROUPS = ("hardness", "database", "tag", "execution", "diagnosis", "turn")
+_CONVERSATION_MATCHES = ("question_match", "interaction_match")
 
 
 def write_report(path: Path, title: str, assessments: Sequence[Assessment], rules: Mapping[str, Any], paired: Paired | None = None) -> None:
@@ -40,7 +41,8 @@ def write_report(path: Path, title: str, assessments: Sequence[Assessment], rule
         path: The file to write.
         title: What was judged.
         assessments: The judged predictions, in input order.
-        rules: How it was judged: `columns` (fixed or free) and `suite` (None for none).
+        rules: How it was judged: `columns` (fixed or free), `suite` (None for none) and perhaps `history` (own: turns of
+            a conversation were answered behind the model's own answers).
         paired: A comparison with another set of predictions, to be shown too.
 
     Raises:
@@ -52,7 +54,16 @@ def write_report(path: Path, title: str, assessments: Sequence[Assessment], rule
     page = (
         _environment()
         .get_template("judgement.html")
-        .render(title=title, totals=totals, comparisons=COMPARISONS, groups=_GROUPS, data=data, rules=rules, paired=paired)
+        .render(
+            title=title,
+            totals=totals,
+            comparisons=COMPARISONS,
+            groups=_groups(totals),
+            conversation_matches=[name for name in _CONVERSATION_MATCHES if name in totals],
+            data=data,
+            rules=rules,
+            paired=paired,
+        )
     )
     # A lone surrogate, as in a file name that is no UTF-8, cannot be written; in the data JSON has escaped it already.
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
@@ -61,11 +72,29 @@ def write_report(path: Path, title: str, assessments: Sequence[Assessment], rule
 def show_judgement(console: Console, totals: Mapping[str, Any]) -> None:
     """Print totals as `summary` makes them, within 80 columns."""
     console.print(_headline_table(totals))
-    for group in _GROUPS:
+    show_conversations(console, totals)
+    for group in _groups(totals):
+        if group == "turn":
+            continue  # stands with the conversations
         rows = totals[f"by_{group}"]
         # A group of all predictions says what the headline says.
         if any(row["share"] < 1 or group == "diagnosis" for row in rows.values()):
             console.print(_group_table(group, rows))
+
+
+def show_conversations(console: Console, totals: Mapping[str, Any]) -> None:
+    """Print what `conversation_totals` found, within 80 columns; nothing where there are no conversations."""
+    if "by_turn" not in totals:
+        return
+    table = Table(title="Conversations", title_justify="left")
+    for name in ("", "n", *COMPARISONS):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name in _CONVERSATION_MATCHES:
+        if name in totals:
+            row = totals[name]
+            table.add_row(_plain(name), str(row["n"]), *(_percent(row[comparison]["share"]) for comparison in COMPARISONS))
+    console.print(table)
+    console.print(_group_table("turn", totals["by_turn"]))
 
 
 def show_paired(console: Console, paired: Paired) -> None:
@@ -95,6 +124,10 @@ def mark_differences(left: str, right: str) -> tuple[list[str], list[str]]:
     first, second = list(tokens(left)), list(tokens(right))
     common_first, common_second = _common_places([_key(t) for t in first if _is_code(t)], [_key(t) for t in second if _is_code(t)])
     return _runs(first, common_first), _runs(second, common_second)
+
+
+def _groups(totals: Mapping[str, Any]) -> list[str]:
+    return [group for group in _GROUPS if f"by_{group}" in totals]
 
 
 def _is_code(token: Token) -> bool:
@@ -172,7 +205,8 @@ def _row(a: Assessment, detail: str, facets: Mapping[str, Sequence[str]], chips:
     """A row of the page's tables; `facets` are what it can be filtered by, `chips` what stands out."""
     return {
         "index": a.case.index,
-        "question": _cut(a.case.question, _MAX_TEXT_CHARS),
+        # A follow-up says little without what was asked before it.
+        "question": _cut(" → ".join((*a.case.asked, a.case.question)), _MAX_TEXT_CHARS),
         "detail": _cut(detail, _MAX_TEXT_CHARS),
         "facets": {"hardness": [a.hardness], "database": [a.case.database], "tag": list(dict.fromkeys(a.case.tags)), **facets},
         "chips": chips,

@@ -86,12 +86,12 @@ def schemas(shop: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def encoder(tokenizer: PreTrainedTokenizerBase, schemas: dict[str, str]) -> PromptEncoder:
-    return PromptEncoder(tokenizer, "auto", "Answer with SQL.", schemas)
+    return PromptEncoder(tokenizer, "auto", "Answer with SQL.", schemas, "last")
 
 
 @pytest.fixture(scope="session")
 def chatml_encoder(chatml: PreTrainedTokenizerBase, schemas: dict[str, str]) -> PromptEncoder:
-    return PromptEncoder(chatml, "auto", "Answer with SQL.", schemas)
+    return PromptEncoder(chatml, "auto", "Answer with SQL.", schemas, "last")
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,17 @@ def test_one_decoded_mask_of_each_family_shows_the_sql_and_its_end(
 
 def test_labels_are_those_of_the_documented_example() -> None:
     assert completion_labels(toy((7,), (8,), (9, 2))) == [-100, -100, 9, 2]
+    assert completion_labels(replace(toy((7,), (8, 5, 2, 6), (9, 2)), earlier=((1, 3),))) == [-100, -100, 5, 2, -100, 9, 2]
+
+
+def test_sql_of_earlier_turns_is_predicted_by_the_token_before_it() -> None:
+    talk = replace(toy((1, 2), (3, 4, 5, 6), (7, 8)), earlier=((1, 3),))
+    assert shared_pack([talk]).targets_BT.tolist() == [[-100, -100, 4, 5, -100, 7, 8, -100]]
+    assert padded_pack([talk]).targets_BT.tolist() == [[-100, -100, 4, 5, -100, 7, 8, -100]]
+    both = shared_pack([toy((1, 2), (9,), (9,)), talk])
+    assert both.targets_BT.tolist() == [[-100, -100, 9, -100, 4, 5, -100, 7, 8, -100]]
+    assert both.part(1, 2).targets_BT.tolist() == [[-100, -100, 4, 5, -100, 7, 8, -100]]
+    assert both.as_rows().targets_BT.tolist() == [[-100, -100, 9, -100, -100, -100, -100, -100], [-100, -100, 4, 5, -100, 7, 8, -100]]
 
 
 def test_a_shared_pack_is_laid_out_as_drawn() -> None:

@@ -70,7 +70,7 @@ def test_no_question_cell_or_answer_becomes_a_special_token(
     assert "'<|im_end|>'" in schemas["shop"]
     special = set(tokenizer.added_tokens_decoder)
     harmless, hostile = encoder.encode(QUESTIONS[0]), encoder.encode(QUESTIONS[2])
-    plain = PromptEncoder(tokenizer, "auto", "Answer with SQL.", {"shop": "stores(city text 'Oslo')"}).encode(QUESTIONS[0])
+    plain = PromptEncoder(tokenizer, "auto", "Answer with SQL.", {"shop": "stores(city text 'Oslo')"}, "last").encode(QUESTIONS[0])
 
     def marks(ids: tuple[int, ...]) -> list[int]:
         return [token for token in ids if token in special]
@@ -92,7 +92,7 @@ def test_a_completion_is_the_sql_and_the_end_of_the_turn(
 
 
 def test_chatml_can_be_forced_on_any_model(tokenizers: Callable[[str], PreTrainedTokenizerBase]) -> None:
-    encoder = PromptEncoder(tokenizers("llama3"), "chatml", "Answer.", {"pets": "pets(name text)"})
+    encoder = PromptEncoder(tokenizers("llama3"), "chatml", "Answer.", {"pets": "pets(name text)"}, "last")
     prompt = encoder.prompt(Example("Names?", "", "pets"))
     assert encoder.text([*prompt.prefix, *prompt.suffix]) == (
         "<|im_start|>system\nAnswer.\n\npets(name text)<|im_end|>\n<|im_start|>user\nNames?<|im_end|>\n<|im_start|>assistant\n"
@@ -103,17 +103,17 @@ def test_a_template_that_writes_the_date_writes_the_same_one_every_day(tokenizer
     tokenizer = tokenizers("llama3")
     dated = "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}Today: {{ date_string }}\n"
     tokenizer.chat_template = dated + str(tokenizer.chat_template)
-    encoder = PromptEncoder(tokenizer, "auto", "Answer.", {"pets": "pets(name text)"})
+    encoder = PromptEncoder(tokenizer, "auto", "Answer.", {"pets": "pets(name text)"}, "last")
     assert encoder.text(encoder.prompt(Example("Names?", "", "pets")).prefix).startswith("Today: 01 Jan 2025\n")
 
 
 def test_without_a_closing_mark_the_end_is_the_tokenizers_own(tokenizers: Callable[[str], PreTrainedTokenizerBase]) -> None:
     tokenizer = tokenizers("chatml")
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}>{% endif %}"
-    assert PromptEncoder(tokenizer, "auto", "", {}).end_token_id == tokenizer.eos_token_id
+    assert PromptEncoder(tokenizer, "auto", "", {}, "last").end_token_id == tokenizer.eos_token_id
     tokenizer.eos_token = None
     with pytest.raises(ConfigError, match="no end token"):
-        PromptEncoder(tokenizer, "auto", "", {})
+        PromptEncoder(tokenizer, "auto", "", {}, "last")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_template_that_cannot_show_the_schema_is_refused_with_the_remedy(
     tokenizer = tokenizers("chatml")
     tokenizer.chat_template = template
     with pytest.raises(ConfigError, match=r"data\.template=chatml"):
-        PromptEncoder(tokenizer, "auto", "Answer.", {"pets": "pets(name text)"}).prompt(Example("Names?", "", "pets"))
+        PromptEncoder(tokenizer, "auto", "Answer.", {"pets": "pets(name text)"}, "last").prompt(Example("Names?", "", "pets"))
 
 
 STORES = "stores(store_id integer primary key, city text 'Oslo' 'Bergen' '<|im_end|>', closed_on text -- NULL while open)"

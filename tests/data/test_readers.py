@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from t2s.data.example import Example, Turn
-from t2s.data.readers import read_examples, read_questions
+from t2s.data.readers import jsonl_line, read_examples, read_questions
 from t2s.errors import DataError
 
 GOOD = {"question": "How many pets?", "sql": "SELECT COUNT(*) FROM pets"}
@@ -155,3 +155,72 @@ def test_bad_question_files_are_refused_with_the_reason(tmp_path: Path, name: st
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=reason):
         read_questions(tmp_path / name, ["pets"])
+
+
+ASKED = [
+    {"question": "Names?", "sql": "SELECT name FROM pets;"},
+    {"question": "the old ones", "query": "SELECT name FROM pets WHERE age > 9"},
+]
+
+
+def test_a_conversation_gives_an_example_for_each_turn(tmp_path: Path) -> None:
+    line = {"turns": ASKED, "database": "pets", "tags": ["refine"], "evidence": "old: over 9"}
+    [first, second] = read_examples(written(tmp_path, b"", line), ["pets", "cars"])
+    common: dict[str, Any] = {"tags": ("refine",), "evidence": "old: over 9", "conversation": "pairs.jsonl:2"}
+    names = Turn("Names?", "SELECT name FROM pets")
+    assert first == Example(names.question, names.sql, "pets", id="pairs.jsonl:2/1", **common)
+    assert second == Example("the old ones", "SELECT name FROM pets WHERE age > 9", "pets", (names,), id="pairs.jsonl:2/2", **common)
+
+
+def test_a_conversation_may_have_a_name_of_its_own(tmp_path: Path) -> None:
+    named = read_examples(written(tmp_path, {"turns": ASKED, "id": "talk"}, {"turns": ASKED, "conversation": "chat"}, GOOD), ["pets"])
+    assert [(e.conversation, e.id) for e in named] == [
+        ("talk", "talk/1"), ("talk", "talk/2"), ("chat", "chat/1"), ("chat", "chat/2"), ("", "pairs.jsonl:3"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [{}, {"id": "talk"}], ids=["by its place", "by its name"])
+def test_turns_written_line_by_line_are_read_as_they_were(tmp_path: Path, name: dict[str, str]) -> None:
+    turns = read_examples(written(tmp_path, GOOD, {"turns": ASKED, **name}, name="talks.jsonl"), ["pets"])
+    lines = [jsonl_line(example) for example in turns]
+    assert ["id" in json.loads(line) for line in lines] == [False, bool(name), bool(name)]
+    again = read_examples(written(tmp_path, *(line.encode() for line in lines)), ["pets"])
+    told = [(e.question, e.sql, e.history, e.conversation) for e in turns]
+    assert [(e.question, e.sql, e.history, e.conversation) for e in again] == told
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({"turns": [ASKED[0], {"question": "and?"}]}, "turn 2: no sql"),
+        ({"turns": [{**ASKED[0], "sql": "SELEC"}, ASKED[1]]}, "turn 1: not a single query: 'SELEC'"),
+        ({"turns": [*ASKED, {**ASKED[0], "question": " "}]}, "turn 3: question is"),
+        ({"turns": [*ASKED, "Names?"]}, "turn 3: 'Names?' is no object with question and sql"),
+        ({"turns": [{**ASKED[0], "tags": ["x"]}]}, "turn 1: unknown key 'tags'; keys are question, sql"),
+        ({"turns": [{**ASKED[0], "query": "SELECT 1"}]}, "turn 1: 'query' repeats 'sql'"),
+        ({"turns": []}, "turns is empty"),
+        ({"turns": None}, "turns is empty"),
+        ({"turns": {"1": ASKED[0]}}, "not a list"),
+        ({"turns": ASKED, "question": "Names?"}, "question beside turns"),
+        ({"turns": ASKED, "history": []}, "history beside turns"),
+        ({"turns": ASKED, "database": "cars"}, "unknown database 'cars'"),
+        ({**GOOD, "conversation": 3}, "conversation is 3, not a text"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_turn_is_refused_with_file_line_and_turn(tmp_path: Path, line: object, reason: str) -> None:
+    [problem] = refusal(tmp_path, GOOD, line).problems
+    assert problem.startswith(f"{tmp_path / 'pairs.jsonl'}:2: ")
+    assert reason in problem
+
+
+def test_questions_of_a_conversation_need_no_sql(tmp_path: Path) -> None:
+    line = {"turns": [{"question": "Names?"}, ASKED[1], {"question": "how many?"}], "asked_by": "Ida"}
+    read = read_questions(written(tmp_path, line), ["pets"])
+    assert [(e.question, e.sql, [turn.sql for turn in e.history]) for e in read] == [
+        ("Names?", "", []),
+        ("the old ones", ASKED[1]["query"], [""]),
+        ("how many?", "", ["", ASKED[1]["query"]]),
+    ]
+    with pytest.raises(DataError, match=r":1: turn 2: no question"):
+        read_questions(written(tmp_path, {"turns": [{"question": "Names?"}, {"sql": "SELECT 1"}]}), ["pets"])

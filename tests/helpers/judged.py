@@ -11,7 +11,7 @@ from t2s.metrics.assessment import Assessment, Case, Head
 _CASE = Case(0, "How many pets?", "pets", Path("pets.sqlite"), "SELECT count(*) FROM pets", "SELECT count(*) FROM pets")
 _HEAD = Head(("count(*)",), ((3,),), 1)
 _RIGHT = Assessment(_CASE, "ok", "", True, True, True, "easy", (), _HEAD, _HEAD)
-_CASE_FIELDS = {"index", "question", "database", "gold", "predicted", "tags"}
+_CASE_FIELDS = {"index", "question", "database", "gold", "predicted", "tags", "conversation", "asked"}
 
 
 def right(**fields: Any) -> Assessment:

@@ -56,11 +56,12 @@ class Pond:
         ]
 
 
-def run_t2s(command: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_t2s(
+    command: str, *arguments: str, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     """`python -m t2s.<command>` as a user would type it, 80 columns wide, without network or keys."""
-    return subprocess.run(
-        [sys.executable, "-m", f"t2s.{command}", *arguments], cwd=cwd, env=clean_env(env), capture_output=True, text=True, timeout=300
-    )
+    words = [sys.executable, "-m", f"t2s.{command}", *arguments]
+    return subprocess.run(words, cwd=cwd, env=clean_env(env), input=stdin, capture_output=True, text=True, timeout=300)
 
 
 def clean_env(extra: dict[str, str] | None = None) -> dict[str, str]:

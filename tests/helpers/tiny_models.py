@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from t2s.data.example import Example
+from t2s.data.example import Example, Turn
 from t2s.data.prompt import PromptEncoder, TokenizedExample
 from t2s.model.load import load_base
 from t2s.model.lora import LoraSpec, add_lora
@@ -45,5 +46,21 @@ def lora_model(spec: ModelSpec, seed: int = 0) -> tuple[PeftModel, PreTrainedTok
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, database: str = "pond") -> list[TokenizedExample]:
-    encoder = PromptEncoder(tokenizer, "auto", "Answer with SQL.", {"pond": SCHEMA, "lake": SCHEMA.replace("pond", "lake")})
+    encoder = _encoder(tokenizer, "last")
     return [encoder.encode(Example(question, sql, database)) for question, sql in PAIRS]
+
+
+def encode_conversations(tokenizer: PreTrainedTokenizerBase) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
+    """Conversations of three, two and one turns: each as one example that learns every turn, and turn by turn."""
+    whole, apart = _encoder(tokenizer, "all"), _encoder(tokenizer, "last")
+    turns = [[_turn(pairs, n) for n in range(len(pairs))] for pairs in (PAIRS[:3], PAIRS[3:1:-1], PAIRS[4:])]
+    return [whole.encode(one[-1]) for one in turns], [apart.encode(turn) for one in turns for turn in one]
+
+
+def _turn(pairs: Sequence[tuple[str, str]], number: int) -> Example:
+    return Example(*pairs[number], "pond", tuple(Turn(*pair) for pair in pairs[:number]))
+
+
+def _encoder(tokenizer: PreTrainedTokenizerBase, supervise: str) -> PromptEncoder:
+    schemas = {"pond": SCHEMA, "lake": SCHEMA.replace("pond", "lake")}
+    return PromptEncoder(tokenizer, "auto", "Answer with SQL.", schemas, supervise)

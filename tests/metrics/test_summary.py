@@ -12,7 +12,7 @@ from judged import broken, right, wrong
 
 from t2s.errors import DataError
 from t2s.metrics.assessment import Assessment
-from t2s.metrics.summary import COMPARISONS, summary
+from t2s.metrics.summary import COMPARISONS, conversation_totals, summary
 
 FOUR = [
     right(database="pets", tags=("count",), hardness="hard"),
@@ -104,3 +104,61 @@ def _check(totals: dict[str, Any], lines: list[dict[str, Any]], everything: int)
         assert totals[comparison]["matches"] == matches
         assert totals[comparison]["execution_accuracy"] == pytest.approx(matches / n)
         assert 0 <= low <= totals[comparison]["execution_accuracy"] <= high <= 1
+
+
+def talk(name: str, *verdicts: bool, **fields: Any) -> list[Assessment]:
+    """A conversation's turns, right or wrong."""
+    return [(right if verdict else wrong)(conversation=name, asked=tuple("asked"[:n]), **fields) for n, verdict in enumerate(verdicts)]
+
+
+def test_a_conversation_matches_when_all_its_turns_do() -> None:
+    """Counted by hand: 6 of 8 turns, 2 of 4 conversations."""
+    judged = [*talk("a", True, True, True), *talk("b", True, False), *talk("c", False, True), *talk("d", True)]
+    totals = summary(judged)
+    assert totals["question_match"]["n"] == 8
+    assert totals["question_match"]["strict"]["matches"] == 6
+    assert totals["question_match"]["strict"]["share"] == 0.75
+    assert (totals["interaction_match"]["n"], totals["interaction_match"]["spider"]["matches"]) == (4, 2)
+    assert totals["interaction_match"]["bird"]["share"] == 0.5
+    assert totals["interaction_match"]["strict"]["interval"] == pytest.approx([0.15, 0.85], abs=5e-3)
+    assert list(totals["by_turn"]) == ["1", "2", "3"]
+    assert [(row["n"], row["strict"]["matches"]) for row in totals["by_turn"].values()] == [(4, 3), (3, 2), (1, 1)]
+    assert conversation_totals(judged[::-1]) == conversation_totals(judged)
+
+
+def test_each_comparison_has_its_own_matches() -> None:
+    totals = conversation_totals([*talk("a", True), *talk("b", False, bird=True), *talk("c", False, bird=True, spider=True)])
+    assert [totals["interaction_match"][c]["matches"] for c in ("spider", "bird", "strict")] == [2, 3, 1]
+
+
+def test_conversations_of_one_name_in_several_databases_or_sets_are_several() -> None:
+    judged = [*talk("a", True, True), *talk("a", True, False, database="shop"), *talk("a", False)]
+    totals = conversation_totals(judged)
+    assert (totals["interaction_match"]["n"], totals["interaction_match"]["strict"]["matches"]) == (3, 1)
+
+
+def test_questions_asked_alone_are_no_turns() -> None:
+    totals = conversation_totals([right(), wrong(), *talk("a", True, False)])
+    assert (totals["question_match"]["n"], totals["question_match"]["strict"]["matches"]) == (2, 1)
+    assert totals["interaction_match"]["n"] == 1
+    assert totals["by_turn"]["1"]["share"] == 0.5
+
+
+def test_turns_without_a_conversation_s_name_have_no_interaction_match() -> None:
+    totals = conversation_totals([right(), right(asked=("Names?",)), wrong(asked=("Names?", "old ones"))])
+    assert (totals["question_match"]["n"], totals["question_match"]["strict"]["matches"]) == (2, 1)
+    assert "interaction_match" not in totals
+    assert list(totals["by_turn"]) == ["2", "3"]
+
+
+def test_ten_turns_stand_in_their_order() -> None:
+    judged = [right(conversation="a", asked=tuple("x" * n)) for n in range(11)]
+    assert list(conversation_totals(judged)["by_turn"]) == [str(n) for n in range(1, 12)]
+
+
+def test_without_conversations_totals_and_lines_are_as_ever() -> None:
+    totals = summary(FOUR)
+    assert [key for key in totals if "turn" in key or "match" in key] == []
+    assert not {"turn", "conversation"} & FOUR[0].line().keys()
+    line = talk("a", True, True)[1].line()
+    assert (line["conversation"], line["turn"]) == ("a", 2)

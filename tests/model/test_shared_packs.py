@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_models import CPU, encode, lora_model, tiny_spec
+from tiny_models import CPU, encode, encode_conversations, lora_model, tiny_spec
 from torch import Tensor
 
 from t2s.data.pack import Pack, Tree, collate, padded_pack, shared_pack
@@ -65,6 +65,21 @@ def test_a_shared_pack_of_the_default_model_has_the_loss_and_gradients_of_padded
     assert loss == pytest.approx(oracle_loss, rel=1e-5)
     assert relative(gradients.double(), oracle_gradients) < 1e-5
     assert oracle_gradients.norm() > 1e-3
+
+
+def test_conversations_learnt_whole_have_the_loss_and_gradients_of_their_turns_one_by_one() -> None:
+    """In a shared pack, in padded rows, in part, and as one row for each turn that learns its own SQL alone."""
+    model, tokenizer = lora_model(tiny_spec("llama"))
+    model.train()
+    whole, apart = encode_conversations(tokenizer)
+    assert [len(example.earlier) for example in whole] == [2, 1, 0]
+    oracle_loss, oracle_gradients = loss_and_gradients(model, [padded_pack([example]) for example in apart])
+    assert oracle_gradients.norm() > 1e-3
+    pack = shared_pack(whole)
+    for packs in ([pack], [padded_pack(whole)], [pack.as_rows()], [pack.part(0, 1), pack.part(1, 3)], collate(whole, "shared", 250).packs):
+        loss, gradients = loss_and_gradients(model, packs)
+        assert loss == pytest.approx(oracle_loss, rel=1e-5)
+        assert relative(gradients, oracle_gradients) < 1e-5
 
 
 def test_padding_several_rows_together_changes_nothing() -> None:

@@ -95,6 +95,45 @@ def test_the_headline_names_every_comparison_with_its_interval(tmp_path: Path) -
     assert "Execution accuracy, bird <b>100.0 %</b> <small>51.0 to 100.0 %</small> <small>4 of 4</small>" in page
 
 
+def talks() -> list[Assessment]:
+    first = [right(conversation="a", index=0), right(conversation="a", index=1, asked=("How many pets?",), question="the old ones")]
+    return [*first, right(conversation="b", index=2), wrong(conversation="b", index=3, asked=("Names?",), question="sorted", bird=True)]
+
+
+def test_conversations_have_a_headline_and_their_misses_tell_what_was_asked_before(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", "Talks", talks(), RULES)
+    page = " ".join((tmp_path / "report.html").read_text(encoding="utf-8").split())
+    assert "Question match, strict <b>75.0 %</b> <small>30.1 to 95.4 %</small> <small>3 of 4 turns</small>" in page
+    assert "Interaction match, bird <b>100.0 %</b>" in page
+    assert "<small>1 of 2 conversations</small>" in page
+    assert "behind the right answers to those before it" in page
+    assert "By turn (2)" in page
+    assert [miss["question"] for miss in data_of(tmp_path / "report.html")["misses"]] == ["Names? → sorted"]
+    write_report(tmp_path / "own.html", "Talks", talks(), {**RULES, "history": "own"})
+    assert "behind the model&#39;s own answers" in (tmp_path / "own.html").read_text(encoding="utf-8")
+
+
+def test_a_page_without_conversations_does_not_speak_of_them(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", "Frogs", some(), RULES)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not [word for word in ("Question match", "nteraction", "By turn") if word in page]
+
+
+def test_the_terminal_shows_conversations_once_within_80_columns() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    show_judgement(console, summary(talks()))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= 80
+    assert [" ".join(line.replace("│", " ").split()) for line in text.splitlines() if " match " in line] == [
+        "question match 4 75.0 % 100.0 % 75.0 %",
+        "interaction match 2 50.0 % 100.0 % 50.0 %",
+    ]
+    assert text.count("By turn") == 1
+    quiet = Console(file=io.StringIO(), width=80)
+    show_judgement(quiet, summary(some()))
+    assert "onversation" not in quiet.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_hostile_text_adds_no_element_and_no_address(tmp_path: Path) -> None:
     paired = compare_sets(hostile(), [right(**_case(a)) for a in hostile()], names=(SCRIPT, "\udc80"))
     write_report(tmp_path / "report.html", SCRIPT, hostile(), RULES, paired)
