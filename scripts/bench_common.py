@@ -109,7 +109,7 @@ def build_workload(cfg: DictConfig, split: str, count: int, prefix_tokens: int |
     files = databases(cfg.data)
     ((name, file),) = files.items()
     if prefix_tokens is None:
-        encoder = prompt_encoder(tokenizer, cfg.data, files)
+        encoder = prompt_encoder(tokenizer, cfg.data, files, cfg.paths.cache_dir, [])
     else:
         style = SchemaStyle(cfg.data.schema.types, cfg.data.schema.keys, cfg.data.schema.comments, cfg.data.schema.samples)
         tables = render_schema(read_schema(file, cfg.data.schema.samples), style).splitlines()

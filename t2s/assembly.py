@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,15 +16,19 @@ from rich.progress import Progress, TaskID
 from t2s.data import company
 from t2s.data.benchmarks import find_databases, read_benchmark
 from t2s.data.example import Example
-from t2s.data.prompt import PromptEncoder, SchemaStyle, render_schema
+from t2s.data.linked import LinkedSchemas, LinkingSpec, tables_read
+from t2s.data.prompt import PromptEncoder, SchemaStyle, Tongue, render_schema
 from t2s.data.readers import read_examples
 from t2s.errors import ConfigError, DataError
 from t2s.metrics.suite import cached_suite
 from t2s.model.sources import ModelSpec, TinySpec
-from t2s.runtime import short
+from t2s.runtime import sha256, short
 from t2s.sql.execute import Sandbox
-from t2s.sql.schema import read_schema
+from t2s.sql.linking import Linker
+from t2s.sql.schema import Schema, read_schema
 from t2s.sql.testsuite import Suite
+from t2s.sql.value_index import VERSION as VALUES_VERSION
+from t2s.sql.value_index import ValueIndex
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.yaml"
 ADAPTER = "adapter"
+LINKING = "linking.json"  # what linking learnt from the training pairs
 SAMPLE_COMPANY_SEED = 7  # the committed pairs name values of this build
 
 
@@ -56,11 +62,47 @@ def questions(file: Path, files: Mapping[str, Path]) -> list[Example]:
     return read_benchmark(file, files) if file.suffix == ".json" else read_examples(file, files)
 
 
-def prompt_encoder(tokenizer: PreTrainedTokenizerBase, data: DictConfig, files: Mapping[str, Path]) -> PromptEncoder:
-    """Writes prompts over the schemas of `files` as the settings say."""
+def prompt_encoder(
+    tokenizer: PreTrainedTokenizerBase,
+    data: DictConfig,
+    files: Mapping[str, Path],
+    cache_dir: str,
+    taught_by: Sequence[Example] | Mapping[str, Any],
+) -> PromptEncoder:
+    """Writes prompts over the schemas of `files` as the settings say.
+
+    Args:
+        tokenizer: The model's.
+        data: The settings.
+        files: SQLite file by database name.
+        cache_dir: Keeps indexes of cell values.
+        taught_by: Training pairs, which teach linking, or what it learnt from them.
+    """
     style = SchemaStyle(data.schema.types, data.schema.keys, data.schema.comments, data.schema.samples)
-    schemas = {name: render_schema(read_schema(file, data.schema.samples), style) for name, file in files.items()}
-    return PromptEncoder(tokenizer, data.template, data.instruction, schemas, data.supervise)
+    infer = bool(data.infer_keys)
+    schemas = {name: read_schema(file, data.schema.samples, infer_keys=infer) for name, file in files.items()}
+    spec = LinkingSpec(data.linking, data.linking_tokens, data.value_hints)
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def linker(name: str) -> Linker:
+        index = _value_index(files[name], schemas[name], Path(cache_dir).expanduser() / "values")
+        made = Linker(schemas[name], index, lambda table: count(render_schema(Schema((table,)), style)))
+        if isinstance(taught_by, Mapping):
+            made.remember(taught_by[name]) if name in taught_by else None
+        else:
+            made.learn((e.question, tables_read(e.sql)) for e in taught_by if e.database == name)
+        return made
+
+    source = LinkedSchemas(schemas, linker, style, spec, count)
+    return PromptEncoder(tokenizer, data.template, data.instruction, source, data.supervise, Tongue(data.dialect, schemas))
+
+
+def _value_index(file: Path, schema: Schema, directory: Path) -> ValueIndex:
+    """The index of a database's values: found in the cache, or built."""
+    kept = directory / f"{sha256(file)[:24]}-{VALUES_VERSION}.sqlite"
+    return ValueIndex(kept) if kept.is_file() else ValueIndex.build(file, schema, kept)
 
 
 def model_spec(model: DictConfig, cache_dir: str) -> ModelSpec:
@@ -167,4 +209,6 @@ def load_run(directory: Path) -> TrainedRun:
     device = best_device()
     base, tokenizer = load_base(spec, device)
     model = load_adapter(base, directory / ADAPTER)
-    return TrainedRun(directory, cfg, model, prompt_encoder(tokenizer, cfg.data, files), files, device)
+    learnt = json.loads((directory / LINKING).read_text(encoding="utf-8")) if (directory / LINKING).is_file() else {}
+    encoder = prompt_encoder(tokenizer, cfg.data, files, cfg.paths.cache_dir, learnt)
+    return TrainedRun(directory, cfg, model, encoder, files, device)

@@ -90,6 +90,12 @@ class DataConfig:
     train: str = MISSING
     val: str = MISSING
     held_out: dict[str, str | None] = MISSING
+    version: str | None = limited(choices=("v1_raw", "v2_cleaned"))
+    dialect: str = MISSING
+    linking: str = limited(choices=("none", "keyword", "auto"))
+    linking_tokens: int = limited(least=1)
+    value_hints: bool = MISSING
+    infer_keys: bool = MISSING
     template: str = limited(choices=("auto", "chatml"))
     instruction: str = MISSING
     schema: SchemaConfig = MISSING
@@ -219,7 +225,94 @@ class InferConfig:
     paths: PathsConfig = MISSING
 
 
-SCHEMAS: dict[str, type] = {"train": TrainConfig, "evaluate": EvaluateConfig, "infer": InferConfig}
+@dataclass
+class SourceConfig:
+    database: str = MISSING
+    dialect: str = MISSING
+    rows_per_table: int = limited(least=1)
+    infer_keys: bool = MISSING
+
+
+@dataclass
+class TeacherConfig:
+    name: str = limited(choices=("offline", "openai", "model"))
+    base_url: str | None = MISSING
+    model: str | None = MISSING
+    api_key: str | None = MISSING
+    pairs_per_request: int = limited(least=1, most=50)
+    wordings: int = limited(least=1, most=6)
+    review: bool = MISSING
+    values: bool = MISSING
+    withheld: list[str] = MISSING
+    rows_per_table: int = limited(least=0)
+    notes: str = MISSING
+    max_schema_chars: int = limited(least=500)
+    temperature: float = limited(least=0, most=2)
+    max_completion_tokens: int = limited(least=50)
+    context_tokens: int = limited(least=512)
+    concurrency: int = limited(least=1, most=256)
+    timeout_s: float = limited(above=0)
+    tries: int = limited(least=1)
+    max_tokens: int | None = limited(least=1)
+    max_cost: float | None = limited(above=0)
+    prompt_price: float = limited(least=0)
+    completion_price: float = limited(least=0)
+
+
+@dataclass
+class SynthesisConfig:
+    most_per_skeleton: int = limited(least=1)
+    empty_share: float = limited(least=0, most=1)
+    free_wording: float = limited(least=0, most=1)
+    forms: dict[str, float] = MISSING
+    tests: dict[str, float] = MISSING
+    hardness: dict[str, float] = MISSING
+    registers: dict[str, float] = MISSING
+
+
+@dataclass
+class CleaningConfig:
+    min_question_words: int = limited(least=1)
+    max_question_chars: int = limited(least=1)
+    max_sql_chars: int = limited(least=1)
+    max_per_skeleton: int | None = limited(least=1)
+    max_per_wording: int | None = limited(least=1)
+    near_duplicate_likeness: float | None = limited(above=0, most=1)
+    personal_data: str = limited(choices=("off", "report", "mask", "refuse"))
+    refuse_toxic: bool = MISSING
+    check_luck: bool = MISSING
+    check_agreement: bool = MISSING
+    one_style: bool = MISSING
+
+
+@dataclass
+class PrepareConfig:
+    name: str | None = MISSING
+    output: str = MISSING
+    conf: str = MISSING
+    seed: int = limited(least=0)
+    stage: str = limited(choices=("all", "build", "generate", "clean", "split"))
+    force: bool = MISSING
+    check: bool = MISSING
+    data: SourceConfig = MISSING
+    teacher: TeacherConfig = MISSING
+    pairs: int = limited(least=0)
+    questions_per_query: int = limited(least=1, most=6)
+    synthesis: SynthesisConfig = MISSING
+    imports: list[str] = MISSING
+    val: float = limited(above=0, most=0.5)
+    test: float = limited(above=0, most=0.5)
+    benchmarks: list[str] = MISSING
+    cleaning: CleaningConfig = MISSING
+    timeout_s: float = limited(above=0)
+    max_rows: int = limited(least=1)
+    max_bytes: int = limited(least=1000)
+    max_memory_bytes: int = limited(least=10_000_000)
+    workers: int = limited(least=1, most=256)
+    paths: PathsConfig = MISSING
+
+
+SCHEMAS: dict[str, type] = {"train": TrainConfig, "evaluate": EvaluateConfig, "infer": InferConfig, "prepare": PrepareConfig}
 
 
 def register() -> None:
@@ -394,6 +487,8 @@ def _check_train(cfg: DictConfig) -> None:
     most = cfg.trainer.max_tokens
     if most != "auto" and (isinstance(most, bool) or not isinstance(most, int) or most < 16):
         raise ConfigError(f"trainer.max_tokens={cfg.trainer.max_tokens} is out of range; choose auto or a whole number >= 16")
+    if cfg.data.version is not None and cfg.data.version not in str(cfg.data.train):
+        raise ConfigError(f"data.version={cfg.data.version} has no effect: data={cfg.data.name} has no versions; leave it out")
     limit = cfg.trainer.limit_train_batches
     if limit > 1 and limit != int(limit):
         raise ConfigError(f"trainer.limit_train_batches={limit}; give a share up to 1.0 or a whole number of steps")

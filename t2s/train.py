@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from t2s.assembly import CONFIG, databases, model_spec, questions, resolved, run_config, suites
+from t2s.assembly import CONFIG, LINKING, databases, model_spec, questions, resolved, run_config, suites
 from t2s.config import entry
 from t2s.errors import ConfigError
 from t2s.model.sources import ensure_available
@@ -63,6 +63,8 @@ def train(cfg: DictConfig, run_dir: Path, console: Console) -> dict[str, Any]:
     learner = build(cfg, spec, files, examples)
     console.print(f"training {learner.trained_parameters:,} LoRA weights on {learner.device} ({learner.compiled})", highlight=False)
     show_survey(console, learner.survey, run_dir)
+    if learnt := learner.encoder.learnt():
+        write_json(run_dir / LINKING, learnt)
     result, hints = fit(cfg, learner, files, judged_on, run_dir, checkpoint, console)
 
     write_json(run_dir / RESULT, result)

@@ -77,7 +77,7 @@ def build(cfg: DictConfig, spec: ModelSpec, files: Mapping[str, Path], examples:
         base.gradient_checkpointing_enable({"use_reentrant": False})
     compiled = speed_up(base, cfg.trainer.compile, device, spec.cache_dir / "kernels")
     model.train()  # Lightning leaves each module in the mode it finds it in
-    encoder = prompt_encoder(tokenizer, cfg.data, files)
+    encoder = prompt_encoder(tokenizer, cfg.data, files, cfg.paths.cache_dir, examples["train"])
     fit = {name: fitting(read, encoder, cfg.data.max_tokens, cfg.data.too_long, name) for name, read in examples.items()}
     budget = _token_budget(cfg, model, fit["train"][1], max(item.tokens for _, items in fit.values() for item in items), device)
     loaders = TextToSQLData(fit["train"][1], fit["val"][1], cfg.data.batch_size, cfg.data.packing, budget, cfg.seed)

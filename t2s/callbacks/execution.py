@@ -73,12 +73,12 @@ def answer(
 ) -> list[str]:
     """SQL the model writes for each example, greedily; `on_answer` is given each index and its SQL as soon as it is there.
 
-    An answer ends with the model's end token, or with the `;` behind its query.
+    In SQLite, whatever dialect the model writes. An answer ends with the model's end token, or with the `;` behind its query.
     """
     answers = [""] * len(examples)
 
     def take(index: int, ids: list[int]) -> None:
-        answers[index] = split_answer(encoder.decode(ids))
+        answers[index] = encoder.tongue.read(split_answer(encoder.decode(ids)), examples[index].database)
         on_answer(index, answers[index])
 
     def is_complete(ids: list[int]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from t2s.data.example import Example
 from t2s.data.prompt import SchemaStyle, quote_name, render_schema
@@ -38,7 +39,7 @@ class LinkedSchemas:
 
     Args:
         schemas: By database name.
-        linkers: By database name; prices in tokens.
+        linker: Makes a database's linker, which prices tables in tokens; asked once, and only where a part or hints are to be shown.
         style: How schemas are written.
         spec: What to cut.
         count: Tokens of a text.
@@ -47,15 +48,20 @@ class LinkedSchemas:
     def __init__(
         self,
         schemas: Mapping[str, Schema],
-        linkers: Mapping[str, Linker],
+        linker: Callable[[str], Linker],
         style: SchemaStyle,
         spec: LinkingSpec,
         count: Callable[[str], int],
     ) -> None:
-        self._schemas, self._linkers, self._style, self._spec = schemas, linkers, style, spec
-        whole = {name: render_schema(schema, style) for name, schema in schemas.items()}
-        kept = {name for name, text in whole.items() if spec.mode == "none" or (spec.mode == "auto" and count(text) <= spec.max_tokens)}
-        self._whole = {name: whole[name] for name in whole if name in kept}
+        self._schemas, self._style, self._spec = schemas, style, spec
+        texts = {name: render_schema(schema, style) for name, schema in schemas.items()}
+        fits = {name for name, text in texts.items() if spec.mode == "none" or (spec.mode == "auto" and count(text) <= spec.max_tokens)}
+        self._whole = {name: text for name, text in texts.items() if name in fits}
+        self._linkers = {name: linker(name) for name in schemas if spec.value_hints or name not in fits}
+
+    def learnt(self) -> dict[str, Any]:
+        """What linking learnt, by database name: for whoever shows schemas of the same run later."""
+        return {name: linker.learnt() for name, linker in self._linkers.items()}
 
     def linked(self, database: str) -> bool:
         """Whether questions on that database see a part of its schema."""
@@ -78,7 +84,7 @@ class LinkedSchemas:
     def _link(self, example: Example, keep_gold: bool) -> Linked:
         asked = " ".join([*(turn.question for turn in example.history), example.question])
         earlier = [turn.sql for turn in example.history]
-        needed = [table for sql in [*earlier, *([example.sql] if keep_gold else [])] for table in sorted(_tables(sql))]
+        needed = [table for sql in [*earlier, *([example.sql] if keep_gold else [])] for table in sorted(tables_read(sql))]
         budget = self._spec.max_tokens if self.linked(example.database) else 10**9
         return self._linkers[example.database].link(asked, budget, needed, MOST_HINTS)
 
@@ -106,7 +112,8 @@ def _hints(hints: tuple[Hint, ...]) -> str:
     return "\n".join(("Values:", *lines)) if lines else ""
 
 
-def _tables(sql: str) -> frozenset[str]:
+def tables_read(sql: str) -> frozenset[str]:
+    """Tables a query reads, in lower case; none where it cannot be parsed."""
     try:
         return tables(sql) if sql else frozenset()
     except DataError:

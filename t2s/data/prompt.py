@@ -8,14 +8,15 @@ template's own marks, so no question or cell value can smuggle in a special toke
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jinja2 import TemplateError
 
 from t2s.data.example import Example
-from t2s.errors import ConfigError
+from t2s.errors import ConfigError, DataError
+from t2s.sql.dialect import from_dialect, to_dialect
 from t2s.sql.schema import Column, Schema, Table
 
 if TYPE_CHECKING:
@@ -146,6 +147,49 @@ class TokenizedExample:
         return len(self.completion) + sum(stop - start for start, stop in self.earlier)
 
 
+class SchemaSource(Protocol):
+    """Gives what of a schema a prompt shows."""
+
+    def show(self, example: Example, training: bool) -> tuple[str, str]:
+        """The schema text, and what stands behind the question; the example's own SQL may count in training alone."""
+
+
+@dataclass(frozen=True)
+class WholeSchemas:
+    """Shows each database's schema as it is."""
+
+    texts: Mapping[str, str]
+
+    def show(self, example: Example, training: bool) -> tuple[str, str]:
+        return self.texts[example.database], ""
+
+
+@dataclass(frozen=True)
+class Tongue:
+    """The dialect of SQL that the model writes and reads, beside SQLite, which examples hold and which runs.
+
+    Attributes:
+        dialect: As sqlglot calls it.
+        schemas: By database name: types of columns decide how dates are written.
+    """
+
+    dialect: str
+    schemas: Mapping[str, Schema]
+
+    def write(self, sql: str, database: str) -> str:
+        """SQLite in the dialect."""
+        return sql if self.dialect == "sqlite" else to_dialect(sql, self.dialect, self.schemas.get(database))
+
+    def read(self, sql: str, database: str) -> str:
+        """The dialect in SQLite; what cannot be read stays, and fails when it runs."""
+        if self.dialect == "sqlite":
+            return sql
+        try:
+            return from_dialect(sql, self.dialect, self.schemas.get(database))
+        except DataError:
+            return sql
+
+
 class PromptEncoder:
     """Renders and tokenises prompts for one model, the same way for training, evaluation, inference and export.
 
@@ -153,9 +197,10 @@ class PromptEncoder:
         tokenizer: The model's tokenizer.
         template: `auto` for the tokenizer's own chat template (ChatML where it has none), `chatml` to force ChatML.
         instruction: What the model is told before the schema.
-        schemas: Rendered schema by database name.
+        schemas: Rendered schema by database name, or what gives it for each example.
         supervise: What `encode` marks to be learnt: `last`, the SQL that answers the example's question, or `all`, that
             of each earlier turn too.
+        tongue: The dialect that the model writes; None for SQLite.
 
     Raises:
         ConfigError: the template cannot be cut at the question, or no end token can be found; for `all`, an earlier
@@ -163,12 +208,20 @@ class PromptEncoder:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, template: str, instruction: str, schemas: dict[str, str], supervise: str
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: str,
+        instruction: str,
+        schemas: Mapping[str, str] | SchemaSource,
+        supervise: str,
+        tongue: Tongue | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._supervise = supervise
         self.chat_template: str = CHATML if template == "chatml" or not tokenizer.chat_template else str(tokenizer.chat_template)
-        self._systems = {name: f"{instruction.strip()}\n\n{schema.strip()}" for name, schema in schemas.items()}
+        self._instruction = instruction.strip()
+        self._source = WholeSchemas(schemas) if isinstance(schemas, Mapping) else schemas
+        self.tongue = tongue or Tongue("sqlite", {})
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._marks_by_length: dict[int, list[str]] = {}
         self.end_token_id = self._find_end_token()
@@ -180,23 +233,24 @@ class PromptEncoder:
 
     def prompt(self, example: Example) -> TokenizedPrompt:
         """Token ids of the prompt that asks `example.question`, after its history."""
-        return self._prompt(example)[0]
+        return self._prompt(example, training=False)[0]
 
     def encode(self, example: Example) -> TokenizedExample:
         """Token ids of prompt and completion, and which of them are learnt."""
-        prompt, answers = self._prompt(example)
-        completion = (*self._plain(example.sql), self.end_token_id)
+        prompt, answers = self._prompt(example, training=True)
+        completion = (*self._plain(self.tongue.write(example.sql, example.database)), self.end_token_id)
         return TokenizedExample(prompt, completion, answers if self._supervise == "all" else ())
 
-    def _prompt(self, example: Example) -> tuple[TokenizedPrompt, tuple[tuple[int, int], ...]]:
+    def _prompt(self, example: Example, training: bool) -> tuple[TokenizedPrompt, tuple[tuple[int, int], ...]]:
         """The prompt, and where its suffix holds earlier answers, each with the first token of the mark that closes it."""
-        contents = [self._systems[example.database]]
+        schema, hints = self._source.show(example, training)
+        contents = [f"{self._instruction}\n\n{schema.strip()}"]
         for turn in example.history:
-            contents += [turn.question, turn.sql]
-        contents.append(example.question)
+            contents += [turn.question, self.tongue.write(turn.sql, example.database)]
+        contents.append(f"{example.question}\n{hints}" if hints else example.question)
         marks = self._marks(len(contents))
-        if example.database not in self._prefixes:
-            self._prefixes[example.database] = (*self._special(marks[0]), *self._plain(contents[0]), *self._special(marks[1]))
+        if schema not in self._prefixes:
+            self._prefixes[schema] = (*self._special(marks[0]), *self._plain(contents[0]), *self._special(marks[1]))
         suffix: list[int] = []
         answers: list[tuple[int, int]] = []
         for place, (content, mark) in enumerate(zip(contents[1:], marks[2:], strict=True)):
@@ -205,7 +259,12 @@ class PromptEncoder:
             if place % 2:
                 answers.append((start, len(suffix) + 1))
             suffix += self._special(mark)
-        return TokenizedPrompt(self._prefixes[example.database], tuple(suffix)), tuple(answers)
+        return TokenizedPrompt(self._prefixes[schema], tuple(suffix)), tuple(answers)
+
+    def learnt(self) -> dict[str, Any]:
+        """What linking learnt from training pairs, by database name."""
+        learnt: dict[str, Any] = getattr(self._source, "learnt", dict)()
+        return learnt
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of completion ids, up to the end token."""

