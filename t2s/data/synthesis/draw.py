@@ -20,6 +20,7 @@ _MOST_GROUPS = 60
 # Shares of the rows between which a threshold lies, in fortieths.
 _LOW_LEVEL, _HIGH_LEVEL = 4, 36
 _FEW_NUMBERS = 12
+_FAR = (1.0, 0.55, 0.35, 0.15, 0.08)
 
 
 class Draw:
@@ -78,7 +79,7 @@ class Draw:
                 break
             test = self.test(table, barred)
             told = columns_of(test) if test else set()
-            if test and not told & met:
+            if test and not told & met and not any(contradict(test, other) for other in found):
                 found.append(test)
                 met |= told
         return tuple(sorted(found, key=lambda test: len(getattr(getattr(test, "ref", None), "links", ())), reverse=True))
@@ -90,7 +91,7 @@ class Draw:
 
     def _path(self, table: str) -> Links:
         paths = self.graph.paths(table)
-        chosen = self.weighted([(path, (1.0, 0.55, 0.35, 0.15, 0.08)[len(path)] if path else 1.2 * max(1, len(paths) / 3)) for path in paths])
+        chosen = self.weighted([(path, _FAR[len(path)] * likely(path) if path else 1.2 * max(1, len(paths) / 3)) for path in paths])
         return chosen or ()
 
     def columns(self, table: TableFacts, *kinds: str) -> list[ColumnFacts]:
@@ -142,7 +143,7 @@ class Draw:
     def _name(self, links: Links, table: TableFacts) -> tree.Test | None:
         if not links and self.chance(0.7):
             return None
-        return self.named(links, table) if table.label or self.chance(0.15) else None
+        return self.named(links, table) if table.label or self.chance(0.04) else None
 
     def _number(self, links: Links, table: TableFacts) -> tree.Test | None:
         column = self.one([c for c in self.columns(table, "number") if c.levels and c.levels[0] < c.levels[-1]])
@@ -163,9 +164,18 @@ class Draw:
         dates = [(c, 4.0 if c is table.date else 1.5) for c in table.columns if c.form and c.first[:7] < c.last[:7]]
         years = [(c, 1.5) for c in self.columns(table, "year")]
         column = self.weighted([*dates, *years])
-        if column is None or (links and table.date is not column and self.chance(0.6)):
+        if column is None and not links:
+            return self._event_date(table)
+        if column is None or (links and (table.date is not column or table.label or len(links) > 1) and self.chance(0.75)):
             return None
         return self.period(tree.Ref(links, column))
+
+    def _event_date(self, table: TableFacts) -> tree.Test | None:
+        """When the event took place that the row is part of."""
+        paths = [(links, self.graph.end(table.name, links)) for links in self.graph.paths(table.name) if len(links) == 1]
+        dates = [tree.Ref(links, end.date) for links, end in paths if end.date and not end.label]
+        ref = self.one(dates)
+        return self.period(ref) if ref else None
 
     def period(self, ref: tree.Ref) -> tree.Period | None:
         """A span in which the column has values."""
@@ -352,13 +362,35 @@ def columns_of(test: tree.Test) -> set[tuple[Links, str]]:
     return {(ref.links, ref.column.name)}
 
 
+def likely(links: Links) -> float:
+    """How much more seldom one speaks of rows along a path: of a seller than of a store, of a row's own kind than of another."""
+    share = 1.0
+    for link in links:
+        share *= 0.25 if link.child == link.parent else 1.0 if link.plain else 0.6
+    return share
+
+
+def contradict(one: tree.Test, other: tree.Test) -> bool:
+    """Whether one says that a row points to nothing, and the other speaks of what it points to."""
+    for linked, test in ((one, other), (other, one)):
+        if isinstance(linked, tree.Linked):
+            paths = [links for links, _ in columns_of(test)]
+            if any(path[: len(linked.links)] == linked.links and linked.column.name in _steps(path, len(linked.links)) for path in paths):
+                return True
+    return False
+
+
+def _steps(path: Links, place: int) -> list[str]:
+    return [child for child, _ in path[place].pairs] if len(path) > place else []
+
+
 def can_sum(column: ColumnFacts) -> bool:
     """Whether adding the values up makes sense: amounts and quantities, not prices, rates or levels."""
     said = {stem(word) for word in column.noun.split()}
     return column.sense in ("money", "quantity") and not said & _NO_SUMS
 
 
-_NO_SUMS = frozenset(stem(word) for word in ("price", "rate", "rating", "level", "percent", "age", "score", "number", "width", "height", "year"))
+_NO_SUMS = frozenset(stem(word) for word in ("unit", "list", "per", "price", "rate", "rating", "level", "percent", "age", "score", "number", "width", "height", "year"))
 TESTS = (
     "category", "name", "number", "date", "flag", "missing", "like", "either", "versus", "days", "mean", "group_mean", "extreme", "same_as",
 )  # fmt: skip

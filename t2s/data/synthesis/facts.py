@@ -105,10 +105,17 @@ class TableFacts:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """All tables that hold rows, in the schema's order."""
+    """All tables that hold rows.
+
+    Attributes:
+        tables: The tables, in the schema's order.
+        stems: Stems of all words in names of tables and columns.
+        value_words: Stems of all words in values of categories.
+    """
 
     tables: tuple[TableFacts, ...]
     stems: frozenset[str]
+    value_words: frozenset[str]
 
     def table(self, name: str) -> TableFacts:
         return next(table for table in self.tables if table.name == name)
@@ -126,7 +133,9 @@ def read_facts(database: Path, schema: Schema) -> Facts:
     if not tables:
         raise DataError(f"no table of {database} has a row that can be read; questions are made from rows, so fill the database first")
     names = [name for table in schema.tables for name in (table.name, *(column.name for column in table.columns))]
-    return Facts(tables, frozenset(stem(word) for name in names for word in words(spoken(name))))
+    values = [str(value) for table in tables for column in table.columns if column.kind == "category" for value, _ in column.values]
+    said = frozenset(stem(word) for value in values for word in words(value))
+    return Facts(tables, frozenset(stem(word) for name in names for word in words(spoken(name))), said)
 
 
 def _table(table: Table, sample: TableSample) -> TableFacts:
@@ -161,7 +170,8 @@ def row_noun(name: str) -> str:
         parts = parts[1:]
     if len(parts) > 1 and parts[-1] in ("table", "tbl", "list", "data", "info", "master", "records"):
         parts = parts[:-1]
-    return singular(" ".join(parts)) or name
+    noun = singular(" ".join(parts)) or name
+    return f"{noun} record" if noun.split()[-1] in lexicon.UNCOUNTABLE else noun
 
 
 def _key(table: Table, columns: tuple[ColumnFacts, ...]) -> ColumnFacts | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from t2s.data.synthesis import tree
-from t2s.data.synthesis.draw import Draw, can_sum
+from t2s.data.synthesis.draw import Draw, can_sum, likely, round_number
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Links
 
 _MOST_GROUPS = 60
 _MOST_YEARS = 30
-_NEARER = (1.2, 1.0, 0.7, 0.45, 0.25)
+_NEARER = (1.1, 1.0, 0.7, 0.45, 0.25)
 
 
 def expression(draw: Draw, table: TableFacts) -> tree.Expr | None:
@@ -62,7 +62,7 @@ def count_of(draw: Draw, table: TableFacts) -> tree.CountOf | None:
         if links and len(links) <= 2 and len(links[-1].pairs) == 1 and not graph.is_bare_link(graph.end(table.name, links)):
             column = draw.facts.table(links[-1].child).column(links[-1].pairs[0][0])
             if not column.unique:
-                options.append((tree.CountOf(tree.Ref(links[:-1], column), links), 2.0))
+                options.append((tree.CountOf(tree.Ref(links[:-1], column), links), 2.0 * likely(links)))
     for column in table.columns:
         if column.kind == "category" and len(column.values) > 3 and column not in table.label:
             options.append((tree.CountOf(tree.Ref((), column), ()), 1.0))
@@ -100,7 +100,7 @@ def per(draw: Draw, table: TableFacts) -> tree.Per | None:
     paths = [
         links
         for links in draw.graph.paths(table.name)
-        if len(links) == 1 and len(links[0].pairs) == 1 and not draw.facts.table(table.name).column(links[0].pairs[0][0]).unique
+        if len(links) == 1 and len(links[0].pairs) == 1 and not links[0].optional and links[0].child != links[0].parent and not draw.facts.table(table.name).column(links[0].pairs[0][0]).unique
     ]
     links = draw.one(paths)
     if links is None:
@@ -113,14 +113,15 @@ def key(draw: Draw, table: TableFacts, barred: tuple[tree.Key, ...] = ()) -> tre
     """What rows can be grouped by so that there are several groups, and not too many to look at."""
     options: list[tuple[tree.Key, float]] = []
     for links in draw.graph.paths(table.name):
-        end, near = draw.graph.end(table.name, links), _NEARER[len(links)]
+        end, near = draw.graph.end(table.name, links), _NEARER[len(links)] * likely(links)
         if links:
             weight = 2.2 if end.label else 0.2
             options.append((tree.ByRow(links), weight * near if end.key and not draw.graph.is_bare_link(end) else 0.0))
         for column in end.columns:
             options.append((tree.ByValue(tree.Ref(links, column)), near * _value_weight(column, end)))
         if end.date and len(links) <= 1:
-            options += [(tree.ByTime(tree.Ref(links, end.date), unit), near * weight) for unit, weight in _time_units(end.date, bool(links))]
+            plain = not links or (not end.label and not table.date)
+            options += [(tree.ByTime(tree.Ref(links, end.date), unit), near * weight) for unit, weight in _time_units(end.date, not plain)]
     return draw.weighted([(option, weight) for option, weight in options if option not in barred])
 
 
@@ -134,7 +135,7 @@ def _time_units(column: ColumnFacts, far: bool) -> list[tuple[tree.Literal["year
     years = int(column.last[:4]) - int(column.first[:4]) if column.first else 0
     if not 0 <= years <= _MOST_YEARS or column.first[:7] == column.last[:7]:
         return []
-    scale = 0.5 if far else 1.0
+    scale = 0.12 if far else 1.0
     return [("year", 1.2 * scale if years else 0.0), ("month", 1.4 * scale), ("weekday", 0.15 * scale)]
 
 
@@ -143,8 +144,6 @@ def steps(draw: Draw, table: TableFacts) -> tree.ByStep | None:
     column = draw.one([c for c in table.columns if c.numeric and len(c.values) > 8])
     if column is None:
         return None
-    from t2s.data.synthesis.draw import round_number
-
     low, high = (round_number(column.levels[draw.rng.randint(*span)], column.whole) for span in ((8, 16), (24, 34)))
     if not column.levels[0] < low < high < column.levels[-1]:
         return None

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from t2s.data.synthesis import figures, tree
-from t2s.data.synthesis.draw import Draw
+from t2s.data.synthesis.draw import Draw, likely
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Graph
 
 _NO_ROWS_ELSEWHERE = frozenset({"extreme", "same_as", "mean", "group_mean"})
+# A table that somebody may want to see whole.
+_SHORT = 80
 _SIMPLE = _NO_ROWS_ELSEWHERE | {"either", "versus", "like", "days"}
 
 
@@ -69,9 +71,9 @@ class Grammar:
     def _events(self, table: TableFacts) -> float:
         graph = self.draw.graph
         if graph.is_bare_link(table):
-            return 0.3
+            return 0.0
         links = len(graph.up(table.name))
-        return _of_views(table) * (1.0 + min(links, 4) + (1.0 if table.date else 0.0) + (4.0 if table.goods else 0.0))
+        return _of_views(table) * (1.0 + min(links, 4) + (1.0 if table.date else 0.0) + (9.0 if table.goods else 0.0))
 
     # Conditions ---------------------------------------------------------------------------------------------------
 
@@ -91,9 +93,9 @@ class Grammar:
     def has(self, table: TableFacts) -> tree.Has | None:
         """Rows of another table that point to this one, directly or over a table between."""
         graph, draw = self.draw.graph, self.draw
-        near = [((link,), link.child, 2.0) for link in graph.down(table.name) if link.child != table.name or draw.chance(0.3)]
+        near = [((link,), link.child, 2.0 * likely((link,))) for link in graph.down(table.name)]
         far = [
-            ((below, link), below.child, 0.9)
+            ((below, link), below.child, 0.9 * likely((below, link)))
             for link in graph.down(table.name)
             for below in graph.down(link.child)
             if below.child not in (table.name, link.child) and (link in graph.paths(link.child)[1:2] or (below, link) in graph.paths(below.child))
@@ -116,7 +118,9 @@ class Grammar:
         table = self.thing()
         if table is None:
             return None
-        tests = self.conditions(table, (0.4, 5.0, 3.0, 0.8))
+        tests = self.conditions(table, (0.4 if table.rows < _SHORT else 0.0, 5.0, 3.0, 0.8))
+        if not tests and table.rows >= _SHORT:
+            return None
         shown = self.shown(table, tests)
         if not shown:
             return None
@@ -144,7 +148,7 @@ class Grammar:
         return tuple(dict.fromkeys(found))
 
     def order(self, table: TableFacts, shown: tuple[tree.Shown, ...]) -> tree.By | None:
-        columns = [c for c in table.columns if (c.numeric or c.form or c.kind == "year") and len(c.values) > 3]
+        columns = [c for c in table.columns if (c.numeric or c.form or c.kind == "year") and len(c.values) > 3 and not c.missing]
         seen = [s.what for s in shown if isinstance(s.what, tree.Ref) and s.what.column in columns]
         if seen:
             return tree.By(seen[0], self.draw.chance(0.6))
@@ -167,7 +171,8 @@ class Grammar:
         if self.draw.chance(0.45):
             shown.append(tree.Shown(ref))
         limit = self.draw.weighted([(1, 5.0), (3, 2.0), (5, 2.5), (10, 1.5)]) or 1
-        order = tree.By(ref, self.draw.chance(0.65))
+        # NULL comes first in ascending order, and is nobody's lowest value.
+        order = tree.By(ref, column.missing > 0 or self.draw.chance(0.65))
         return tree.Listing(table.name, tuple(shown), tests, order, limit, False) if shown else None
 
     def look_up(self) -> tree.Query | None:
@@ -220,7 +225,8 @@ class Grammar:
             return None
         more = figures.figure(self.draw, table) if self.draw.chance(0.12) else None
         both = (measure,) if more is None or more == measure else (measure, more)
-        return tree.Total(table.name, both, self.tests(table, (1.0, 5.0, 3.0, 0.5), _NO_ROWS_ELSEWHERE))
+        tests = self.tests(table, (1.0, 5.0, 3.0, 0.5), _NO_ROWS_ELSEWHERE)
+        return tree.Total(table.name, both, tuple(test for test in tests if not any(same_column(test, m) for m in both)))
 
     def total_share(self) -> tree.Query | None:
         """Per cent of rows, or what a row has on average for each row it points to."""
@@ -235,7 +241,11 @@ class Grammar:
         """The same figure for two values of one column, or for two years."""
         draw = self.draw
         what = figures.expression(draw, table) if draw.chance(0.7) else None
-        dates = [tree.Ref(links, end.date) for links, end in self.ends(table, 1) if end.date and end.date.first[:4] < end.date.last[:4]]
+        dates = [
+            tree.Ref(links, end.date)
+            for links, end in self.ends(table, 1)
+            if end.date and end.date.first[:4] < end.date.last[:4] and (not links or (not end.label and not table.date))
+        ]
         groups = [tree.Ref(links, c) for links, end in self.ends(table, 1) for c in end.columns if c.kind == "category" and len(c.values) > 1]
         if dates and draw.chance(0.65):
             ref = draw.rng.choice(dates)
@@ -281,6 +291,14 @@ class Grammar:
 
 def _of_views(table: TableFacts) -> float:
     return 0.12 if table.view else 1.0
+
+
+def same_column(test: tree.Test, measure: tree.Measure) -> bool:
+    """Whether a condition limits the very column that a figure is taken of."""
+    what = getattr(measure, "what", None)
+    ref = getattr(test, "ref", None) or getattr(test, "what", None)
+    met = {what.start, what.end} if isinstance(what, tree.Days) else {what}
+    return isinstance(ref, tree.Ref) and ref in met
 
 
 def _is_pinned(column: ColumnFacts, tests: tuple[tree.Test, ...]) -> bool:

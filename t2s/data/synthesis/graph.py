@@ -79,7 +79,8 @@ class Graph:
     def is_bare_link(self, table: TableFacts) -> bool:
         """Whether the table only ties others together."""
         links = len(self._up[table.name])
-        return links >= 2 and not table.label and sum(c.kind not in ("link", "key") for c in table.columns) <= 2 and not table.date
+        more = sum(c.kind not in ("link", "key") for c in table.columns)
+        return links >= 2 and not table.label and not table.goods and not table.date and more <= 2
 
     def last_word_is_its_own(self, table: TableFacts) -> bool:
         """Whether "ticket" can only mean this table, though it is called support_tickets."""

@@ -7,11 +7,13 @@ from dataclasses import replace
 from t2s.data.synthesis import figures, tree
 from t2s.data.synthesis.draw import round_number
 from t2s.data.synthesis.facts import TableFacts
-from t2s.data.synthesis.grammar import _NO_ROWS_ELSEWHERE, _SIMPLE, FORMS, Grammar
+from t2s.data.synthesis.grammar import _NO_ROWS_ELSEWHERE, _SIMPLE, FORMS, Grammar, _leads_to, same_column
 
 
 def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree.Measure | None = None) -> tree.Grouped | None:
     """A figure for each group."""
+    if keys == 1 and measure is None and g.draw.chance(0.06):
+        return _partners(g)
     table = g.event()
     if table is None:
         return None
@@ -21,8 +23,31 @@ def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree
     if first is None or measure is None or (keys == 2 and second is None):
         return None
     chosen = (first,) if second is None else (first, second)
-    tests = tuple(test for test in g.tests(table, counts, _SIMPLE) if not any(_fixes(test, key) for key in chosen))
+    if any(_is_settled(measure, key) for key in chosen):
+        return None
+    tests = tuple(t for t in g.tests(table, counts, _SIMPLE) if not any(_fixes(t, key) for key in chosen) and not same_column(t, measure))
     return tree.Grouped(table.name, chosen, (measure,), tests, (), None, 0, True, False)
+
+
+def _partners(g: Grammar) -> tree.Grouped | None:
+    """How many rows lie on the other side of a table that only ties two others."""
+    graph = g.draw.graph
+    table = g.draw.one([t for t in graph.facts.tables if graph.is_bare_link(t) and len(graph.up(t.name)) == 2])
+    links = [link for link in graph.up(table.name) if graph.end(table.name, (link,)).label] if table else []
+    link = g.draw.one(links)
+    if table is None or link is None:
+        return None
+    tests = tuple(t for t in g.draw.tests(table.name, g.draw.rng.choice((0, 0, 1)), _SIMPLE) if not _leads_to(t, (link,)))
+    return tree.Grouped(table.name, (tree.ByRow((link,)),), (tree.Count(),), tests, (), None, 0, True, False)
+
+
+def _is_settled(measure: tree.Measure, key: tree.Key) -> bool:
+    """Whether each group has one of what a figure counts or divides by."""
+    if not isinstance(measure, tree.CountOf | tree.Per):
+        return False
+    if isinstance(key, tree.ByRow):
+        return measure.links[: len(key.links)] == key.links if measure.links else False
+    return isinstance(key, tree.ByValue) and measure.ref == key.ref
 
 
 def _fixes(test: tree.Test, key: tree.Key) -> bool:
@@ -48,17 +73,29 @@ def group_figure(g: Grammar) -> tree.Query | None:
     if isinstance(key, tree.ByTime) and g.draw.chance(0.75):
         return replace(grouped, order=tree.By(key, False))
     if g.draw.chance(0.35):
-        return replace(grouped, order=tree.By(grouped.measures[0], g.draw.chance(0.85)))
+        return replace(grouped, order=tree.By(grouped.measures[0], _may_be_null(grouped.measures[0]) or g.draw.chance(0.85)))
     return grouped
+
+
+def _of_dates(measure: tree.Measure) -> bool:
+    what = getattr(measure, "what", None)
+    return isinstance(what, tree.Ref) and (bool(what.column.form) or what.column.kind == "year")
+
+
+def _may_be_null(measure: tree.Measure) -> bool:
+    """Whether a group may have no figure; NULL would come first in ascending order."""
+    what = getattr(measure, "what", None)
+    parts = [what.start, what.end] if isinstance(what, tree.Days) else [what] if isinstance(what, tree.Ref) else []
+    return any(part.column.missing for part in parts)
 
 
 def group_top(g: Grammar) -> tree.Query | None:
     """The groups with the highest or lowest figure."""
     grouped = _grouped(g, (3.0, 4.0, 1.5))
-    if grouped is None or isinstance(grouped.measures[0], tree.Share) and g.draw.chance(0.5):
+    if grouped is None or (isinstance(grouped.measures[0], tree.Share) and g.draw.chance(0.5)) or _of_dates(grouped.measures[0]):
         return None
     limit = g.draw.weighted([(1, 4.0), (3, 2.0), (5, 2.5), (10, 1.5)]) or 1
-    order = tree.By(grouped.measures[0], g.draw.chance(0.82))
+    order = tree.By(grouped.measures[0], _may_be_null(grouped.measures[0]) or g.draw.chance(0.82))
     return replace(grouped, order=order, limit=limit, shows=g.draw.chance(0.55))
 
 
@@ -172,7 +209,9 @@ def over_groups(g: Grammar) -> tree.Query | None:
     grouped = _plain(g, _grouped(g, (3.0, 3.0)))
     if grouped is None or not isinstance(grouped.keys[0], tree.ByRow | tree.ByTime):
         return None
-    function: tree.Function = g.draw.weighted([("AVG", 6.0), ("MAX", 2.0), ("MIN", 1.0)]) or "AVG"
+    # An average over the rows pointed to has a shorter form: see `tree.Per`.
+    near = isinstance(grouped.keys[0], tree.ByRow) and len(grouped.keys[0].links) == 1 and not grouped.keys[0].links[0].optional
+    function: tree.Function = g.draw.weighted([("AVG", 0.0 if near else 6.0), ("MAX", 2.0), ("MIN", 1.0)]) or "MAX"
     return tree.OverGroups(function, grouped)
 
 

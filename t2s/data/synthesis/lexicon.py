@@ -106,17 +106,19 @@ UNITS = {
     "g": "grams", "kg": "kilograms", "m": "metres", "m2": "square metres", "km": "kilometres", "cm": "centimetres", "mm": "millimetres",
     "ml": "millilitres", "l": "litres", "days": "days", "day": "days", "hours": "hours", "hour": "hours", "minutes": "minutes", "min": "minutes",
     "seconds": "seconds", "sec": "seconds", "ms": "milliseconds", "mb": "megabytes", "kb": "kilobytes", "gb": "gigabytes", "mph": "mph",
-    "kmh": "km/h", "months": "months", "weeks": "weeks", "years": "years",
+    "kmh": "km/h", "months": "months", "weeks": "weeks", "years": "years", "percent": "percent", "pct": "percent",
 }  # fmt: skip
+# A row of these is a record of one.
+UNCOUNTABLE = frozenset(["inventory", "stock", "staff", "equipment", "data", "information", "personnel", "attendance", "feedback", "history", "weather"])
 CURRENCIES = frozenset(["eur", "usd", "nok", "sek", "dkk", "gbp", "chf", "dollars", "euros", "euro"])
 
 # What people call the thing instead; used only where no other table or column has that word.
 SYNONYMS = {
     stem(noun): tuple(words)
     for noun, words in {
-        "customer": ["client", "buyer", "shopper"], "product": ["article", "item"], "store": ["shop", "outlet"], "shop": ["store"],
+        "customer": ["client", "buyer", "shopper"], "product": ["article", "item"], "store": ["shop"], "shop": ["store"],
         "employee": ["staff member", "colleague"], "supplier": ["vendor"], "order": ["purchase"], "shipment": ["parcel", "delivery"],
-        "film": ["movie"], "movie": ["film"], "track": ["song"], "song": ["track"], "invoice": ["bill"], "promotion": ["campaign", "promo"],
+        "film": ["movie"], "movie": ["film"], "track": ["song"], "song": ["track"], "invoice": ["bill"], "promotion": ["campaign"],
         "teacher": ["instructor"], "car": ["vehicle"], "department": ["division"], "company": ["firm"], "airport": ["airfield"],
         "student": ["pupil"], "category": ["product group"], "review": ["rating"], "ticket": ["case"], "payment": ["transaction"],
         "country": ["nation"], "doctor": ["physician"], "book": ["title"], "flight": ["trip"], "warehouse": ["depot"], "city": ["town"],

@@ -23,11 +23,25 @@ class QueryWriter:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.aliases = Aliases(facts)
+        self._ties = False
         self._tables = {table.name.lower() for table in facts.tables}
 
     def sql(self, query: tree.Query) -> str:
         """The query, in the house style but for the order of joins, which `t2s.sql.canonical` knows."""
         return query_sql(query, self)
+
+    def tied(self, query: tree.TopOfEach | tree.LatestOfEach) -> str:
+        """The query as it would read if what is equal shared its place: it has more rows where the choice is not certain."""
+        self._ties = True
+        try:
+            return query_sql(query, self)
+        finally:
+            self._ties = False
+
+    def numbered(self, within: list[str], order: list[str]) -> str:
+        """Places inside each group; `order` ends with what makes them certain."""
+        word, what = ("RANK", order[:1]) if self._ties else ("ROW_NUMBER", order)
+        return f"{word}() OVER (PARTITION BY {', '.join(within)} ORDER BY {', '.join(what)}) AS position"
 
     def free(self, name: str) -> str:
         """A name for a common table expression that no table has."""
@@ -157,8 +171,14 @@ def _(query: tree.CountGroups, writer: QueryWriter) -> str:
 def _bare_groups(inner: tree.Grouped, w: Writer) -> str:
     """Only what tells the groups apart."""
     found = [column for key in inner.keys for column in _near(key, w)]
-    where, having = w.where(inner.tests), w.having(inner.having)
+    where, having = w.where(inner.tests, _pointing(inner, w)), w.having(inner.having)
     return f"SELECT {', '.join(found)} FROM {w.scope.source()}{where} GROUP BY {', '.join(found)}{having}"
+
+
+def _pointing(inner: tree.Grouped, w: Writer) -> list[str]:
+    """Rows that point to nothing make no group."""
+    optional = [key for key in inner.keys if isinstance(key, tree.ByRow) and key.links[-1].optional]
+    return [f"{w.row_key(key.links)} IS NOT NULL" for key in optional if isinstance(key, tree.ByRow)]
 
 
 def _near(key: tree.Key, w: Writer) -> list[str]:
@@ -172,7 +192,7 @@ def _(query: tree.OverGroups, writer: QueryWriter) -> str:
     def write(w: Writer) -> str:
         found = [column for key in query.inner.keys for column in _near(key, w)]
         figure = w.measure(query.inner.measures[0], rounded=False)
-        where = w.where(query.inner.tests)
+        where = w.where(query.inner.tests, _pointing(query.inner, w))
         return f"SELECT {figure} AS {name} FROM {w.scope.source()}{where} GROUP BY {', '.join(found)}"
 
     return f"SELECT ROUND({query.function}({name}), 2) FROM ({writer.select(query.inner.table, write)})"
@@ -239,8 +259,8 @@ def _(query: tree.TopOfEach, writer: QueryWriter) -> str:
 
     def position(w: Writer) -> str:
         rounded[:] = [_rounded(name, query.inner.measures[0], w)]
-        order = ", ".join([f"{w.measure(query.inner.measures[0], rounded=False)}{' DESC' if query.highest else ''}", *w.tie_break(each)])
-        return f"ROW_NUMBER() OVER (PARTITION BY {', '.join(w.key(within)[1])} ORDER BY {order}) AS position"
+        order = [f"{w.measure(query.inner.measures[0], rounded=False)}{' DESC' if query.highest else ''}", *w.tie_break(each)]
+        return writer.numbered(w.key(within)[1], order)
 
     inner, columns = _named_groups(query.inner, writer, name, position)
     shown = [*columns, *(rounded if query.inner.shows else [])]
@@ -260,7 +280,7 @@ def _(query: tree.LatestOfEach, writer: QueryWriter) -> str:
         assert query.listing.order and isinstance(query.listing.order.what, tree.Ref)
         order = [f"{w.expr(query.listing.order.what)}{' DESC' if query.listing.order.down else ''}", w.row_key(())]
         parts = [f"{column} AS {name}" for column, name in zip([*key, *columns], names, strict=True)]
-        position = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(grouped)} ORDER BY {', '.join(order)}) AS position"
+        position = writer.numbered(grouped, order)
         where = w.where(query.listing.tests)
         return f"SELECT {', '.join([*parts, position])} FROM {w.scope.source()}{where}"
 

@@ -19,7 +19,7 @@ _HIGHEST, _LOWEST = ("highest", "highest", "maximum", "largest"), ("lowest", "lo
 def base(measure: tree.Measure, s: Speaker, table: TableFacts) -> str:
     """The figure without its rows and conditions, and without an article: "average list price", "revenue"."""
     if isinstance(measure, tree.Count | tree.Part) and getattr(measure, "what", None) is None:
-        return f"number of {s.many(table)}"
+        return f"number of {rows(s, table, ()).text()}"
     if isinstance(measure, tree.CountOf):
         return f"number of different {counted(measure, s, table)}"
     if isinstance(measure, tree.Figure):
@@ -86,8 +86,7 @@ def per(measure: tree.Per, s: Speaker, table: TableFacts) -> str:
     """An average over the rows pointed to: "average number of orders per customer with at least one"."""
     role = s.role(measure.links)
     if measure.what is None:
-        told = s.pick([f"per {role} with any", f"per {role}, counting only {s.plural_of(role)} that have any"])
-        return f"{s.pick(_AVERAGE)} number of {s.many(table)} {told}"
+        return f"{s.pick(_AVERAGE)} number of {s.many(table)} per {role}"
     if isinstance(measure.what, tree.Product) and stem(role) == stem("order"):
         return s.pick([f"{s.pick(_AVERAGE)} order value", f"{s.pick(_AVERAGE)} revenue per order"])
     return f"{s.pick(_AVERAGE)} {total(measure.what, s, table)} per {role}"
@@ -114,8 +113,10 @@ def figure_text(measure: tree.Measure, s: Speaker, table: TableFacts, tests: Seq
     if names_rows(measure) or _is_of_goods(measure, table):
         return f"{said} {mods(s, table, tests, 'on')}".strip()
     if isinstance(measure, tree.Per):
-        said_rows = mods(s, table, tests, "for")
-        return f"{said} {said_rows}".strip()
+        role = s.role(measure.links)
+        if measure.what is None:
+            return f"{s.pick(_AVERAGE)} number of {rows(s, table, tests).text()} per {role} with at least one"
+        return f"{said} {mods(s, table, tests, 'for')}".strip()
     if isinstance(measure, tree.Part) and measure.what is None:
         return f"number of {rows(s, table, [*tests, measure.test]).text()}"
     return f"{said} of {rows(s, table, tests).text()}"
@@ -170,9 +171,11 @@ def _time_key(key: tree.ByTime, s: Speaker, table: TableFacts) -> str:
     return f"{owner}{noun[: -len(' date')]} {unit}" if noun.endswith(" date") else f"{unit} of the {owner}{noun}"
 
 
-def each(keys: Sequence[tree.Key], s: Speaker, table: TableFacts) -> str:
+def each(keys: Sequence[tree.Key], s: Speaker, table: TableFacts, measure: tree.Measure | None = None) -> str:
     """Behind a figure: "per store and year", "for each customer"."""
     said = [key_text(key, s, table) for key in keys]
+    if isinstance(measure, tree.Per):
+        return f"for each {say.listed(said)}"
     if len(said) == 1 and isinstance(keys[0], tree.ByTime) and keys[0].unit != "weekday" and " " not in said[0] and s.chance(0.3):
         return s.pick([f"{said[0]} by {said[0]}", f"for every {said[0]}"])
     if len(said) == 2:

@@ -106,6 +106,9 @@ def _(query: tree.TwoTotals, s: Speaker) -> Said:
 @said.register
 def _(query: tree.Grouped, s: Speaker) -> Said:
     table = s.facts.table(query.table)
+    first = query.keys[0]
+    if isinstance(first, tree.ByRow) and first.links:
+        s.let_stand(table, first.links[0])
     if query.having:
         return _having(query, s, table)
     if query.limit:
@@ -119,7 +122,7 @@ def _(query: tree.Grouped, s: Speaker) -> Said:
     if isinstance(query.measures[0], tree.Change):
         inner = _change(query.measures[0], s, table, query.tests, behind=f" {each(query.keys, s, table)}")
         return Said(inner.things, inner.asks, _group_order(query, s, table))
-    behind = each(query.keys, s, table)
+    behind = each(query.keys, s, table, query.measures[0])
     if len(query.measures) == 2:
         text = _two_figures(query.measures, s, table, query.tests)
         return Said((f"the {text}, {behind}", f"{behind}, the {text}"), (f"what are the {text}, {behind}",), _group_order(query, s, table))
@@ -309,7 +312,7 @@ def _(query: tree.SharesOfTotal, s: Speaker) -> Said:
     key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
     whole = text.removeprefix("number of ") if isinstance(inner.measures[0], tree.Count) else text
     return Said(
-        (f"each {key}'s share of the {whole}, in percent", f"the percentage of the {whole} that falls on each {key}"),
+        (f"each {key}'s share of the {whole}, in percent", f"for each {key}, its percentage of the {whole}"),
         (f"what percentage of the {whole} does each {key} account for",),
     )
 

@@ -47,6 +47,8 @@ def shown_text(query: tree.Listing, s: Speaker, table: TableFacts) -> list[str]:
             if shown.what.links:
                 end, role = s.end(table.name, shown.what.links), s.role(shown.what.links)
                 found.append(s.pick([role, role, f"name of the {role}"]) if end.label else s.column(end.key) if end.key else role)
+        elif isinstance(shown.what, tree.Ref):
+            found.append(s.of_row(shown.what.column))
         else:
             found.append(expr(shown.what, s, table))
     return found
@@ -108,7 +110,7 @@ def _look_up(query: tree.Listing, s: Speaker, table: TableFacts, named: tree.Nam
     if is_one and isinstance(only, tree.Ref) and is_only_price(only.column, table):
         asks += [f"how much does {owner} cost"] * 2
     own = f"{owner}'s {text}" if len(owner.split()) < 4 and " and " not in text and not owner.startswith("the ") else f"the {text} of {owner}"
-    return Said((f"the {text} of {owner}", own, f"{text} for {owner}"), tuple(asks))
+    return Said((f"the {text} of {owner}", own, f"the {text} for {owner}"), tuple(asks))
 
 
 # The first rows ---------------------------------------------------------------------------------------------------

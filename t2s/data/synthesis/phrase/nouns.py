@@ -37,6 +37,7 @@ class Speaker:
         self._free = free
         self._nouns: dict[str, str] = {}
         self._columns: dict[int, str] = {}
+        self.stands_for: dict[str, Link] = {}
 
     def pick(self, options: Sequence[T]) -> T:
         return options[self.rng.randrange(len(options))]
@@ -63,7 +64,13 @@ class Speaker:
         return self.pick(options) if options and self.chance(self._free) else table.noun
 
     def _taken(self, word: str) -> bool:
-        return any(stem(part) in self.facts.stems for part in words(word))
+        return any(stem(part) in self.facts.stems or stem(part) in self.facts.value_words for part in words(word))
+
+    def let_stand(self, table: TableFacts, link: Link) -> None:
+        """From one side of a table that only ties two others, its rows are those of the other side."""
+        others = [other for other in self.graph.up(table.name) if other != link]
+        if self.graph.is_bare_link(table) and len(others) == 1:
+            self.stands_for[table.name] = others[0]
 
     def end(self, table: str, links: Links) -> TableFacts:
         return self.graph.end(table, links)

@@ -20,12 +20,12 @@ _POLITE = (
 )  # fmt: skip
 _CHATTY = (
     "Quick question: {ask}?", "Hi, {ask}?", "I'm preparing a meeting and need {thing}.", "My boss wants to know {thing}.", "Somebody asked me {ask}, any idea?",
-    "Just curious, {ask}?", "For a presentation I need {thing}.", "Hey, can you check {thing} for me?", "We were wondering: {ask}?", "One more thing: {ask}?",
+    "Just curious, {ask}?", "For a presentation I need {thing}.", "Hey, can you check {thing}?", "We were wondering: {ask}?", "One more thing: {ask}?",
 )  # fmt: skip
 _ORDERS = ("List {thing}.", "Show {thing}.", "Show me {thing}.", "Give me {thing}.", "Find {thing}.", "Display {thing}.", "Return {thing}.")
 _FIGURE_ORDERS = ("Show {thing}.", "Give me {thing}.", "Calculate {thing}.", "Tell me {thing}.", "Determine {thing}.", "Work out {thing}.")
 _BUSINESS = (
-    "I need {thing}.", "We need {thing} for the report.", "For the monthly report: {thing}.", "Please pull {thing}.", "Overview of {bare}.", "I want to see {thing}.",
+    "I need {thing}.", "For the report we need {thing}.", "For the monthly report: {thing}.", "Please pull {thing}.", "Overview of {bare}.", "I want to see {thing}.",
     "Let's have {thing}.", "{bare}, please.", "Report on {bare}.",
 )  # fmt: skip
 _SLOPPY = ("{ask}", "{ask}", "{bare} pls", "need {bare}", "{bare}", "can you get me {bare}", "show me {bare}", "i need {bare}", "{ask} pls")

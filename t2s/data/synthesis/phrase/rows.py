@@ -80,6 +80,11 @@ def rows(s: Speaker, table: TableFacts, tests: Sequence[tree.Test], noun: str = 
         noun: What the rows are called; empty for their own noun.
         several: Whether in the plural.
     """
+    stand_in = s.stands_for.get(table.name)
+    if stand_in is not None and not noun:
+        about = from_end(tests, (stand_in,))
+        if about is not None:
+            return rows(s, s.facts.table(stand_in.parent), about, noun="" if stand_in.plain else stand_in.role, several=several)
     own, far = _parted(tests)
     said = noun or s.one(table)
     said = s.plural_of(said) if several else said
@@ -88,10 +93,22 @@ def rows(s: Speaker, table: TableFacts, tests: Sequence[tree.Test], noun: str = 
     return Rows(
         noun=" ".join([*pres, said]),
         posts=tuple(bit.text for bit in chosen if bit.slot == "post"),
-        rels=tuple(bit.text for bit in chosen if bit.slot == "rel"),
+        rels=tuple(bit.text if several else singly(bit.text) for bit in chosen if bit.slot == "rel"),
         tails=tuple(_far(s, table, links, inner) for links, inner in far),
         person=table.person,
     )
+
+
+_SINGLE = {"are": "is", "have": "has", "do": "does", "were": "was", "live": "lives", "work": "works", "cost": "costs"}
+
+
+def singly(text: str) -> str:
+    """What rows do, of one row: "have no seller" -> "has no seller"."""
+    parts = text.split(" ")
+    for place, word in enumerate(parts):
+        if word in _SINGLE and (place == 0 or parts[place - 1] in ("either", "or", "and")):
+            parts[place] = _SINGLE[word]
+    return " ".join(parts)
 
 
 def _choose(s: Speaker, table: TableFacts, test: tree.Test) -> Bit:
@@ -157,7 +174,7 @@ def _far(s: Speaker, table: TableFacts, links: Links, tests: list[tree.Test]) ->
         found = named_row(s, table, links, named)
         return f"{found} ({rows(s, end, rest, noun=s.role(links)).text()})" if rest else found
     if not links[-1].plain:
-        return f"with {say.a(rows(s, end, tests, noun=links[-1].role, several=False).text())}"
+        return f"with {rows(s, end, tests, noun=links[-1].role).text()}"
     return f"{preposition(s, table, end)} {rows(s, end, tests).text()}"
 
 
@@ -212,6 +229,7 @@ def name_with_noun(s: Speaker, end: TableFacts, named: tree.Named, role: str) ->
 @bits.register
 def _(test: tree.Has, s: Speaker, table: TableFacts) -> list[Bit]:
     child = s.facts.table(test.child)
+    s.let_stand(child, test.links[0])
     inner = [_turned(t, test.links) for t in test.tests]
     if child.goods and (len(test.links) == 2 or not table.person) and test.sign in ("=", "<>"):
         sold = _sold(test, s, table, child)

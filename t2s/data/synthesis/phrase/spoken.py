@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from t2s.data.synthesis import lexicon
 from t2s.data.synthesis.probe import Value
+from t2s.sql.naming import singular
 
 # A value is wrapped while a question is put together, so that no change of case or punctuation touches it.
 OPEN, CLOSE = "\x02", "\x03"
@@ -40,6 +41,9 @@ def a(noun: str) -> str:
     Example:
         "order" -> "an order"
     """
+    last = noun.split()[-1]
+    if last.endswith("s") and not last.endswith(("ss", "us", "is")) and singular(last) != last and " of " not in noun:
+        return noun
     first = noun.lstrip(OPEN).lower()
     vowel = first.startswith(_VOWELS) and not first.startswith(_SAID_WITH_Y)
     return f"an {noun}" if vowel else f"a {noun}"
