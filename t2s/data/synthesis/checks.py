@@ -11,6 +11,7 @@ from t2s.sql.execute import Outcome, Row
 
 # A longer answer is nobody's question.
 _MOST_SHOWN = 500
+_ALL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Probe:
     Attributes:
         sql: What to run.
         kind: "same" must not give the rows of the query itself; "more" gives one row more than it, with the figure that decides
-            which come first; "tied" must give as many rows.
+            which come first; "tied" must give as many rows, "fewer" must give fewer.
     """
 
     sql: str
@@ -46,10 +47,12 @@ def fault(query: tree.Query, outcome: Outcome, empty_is_fine: bool) -> str:
 def _dull(query: tree.Query, rows: tuple[Row, ...]) -> str:
     if isinstance(query, tree.Total | tree.CountGroups | tree.OverGroups) or (isinstance(query, tree.SetOf) and query.counted):
         values = rows[0]
-        if any(value in (0, None) for value in values) and not _may_be_zero(query):
+        if any(value in (0, None) for value in values):
             return "zero"
         if isinstance(query, tree.Total) and isinstance(query.measures[0], tree.Share) and values[0] in (0.0, 100.0):
             return "all or nothing"
+        if isinstance(query, tree.Total) and isinstance(query.measures[0], tree.CountOf) and values[0] == 1:
+            return "one of a kind"
     grouped = getattr(query, "inner", query)
     if isinstance(grouped, tree.Grouped) and not isinstance(query, tree.CountGroups | tree.OverGroups):
         if len(rows) < 2 and not grouped.limit and not grouped.having and not isinstance(query, tree.GroupsAgainstMean):
@@ -59,11 +62,6 @@ def _dull(query: tree.Query, rows: tuple[Row, ...]) -> str:
         if _all_alike(query, rows):
             return "all groups alike"
     return ""
-
-
-def _may_be_zero(query: tree.Query) -> bool:
-    """Whether 0 may be the lowest of values that are not all 0."""
-    return isinstance(query, tree.Total) and isinstance(query.measures[0], tree.Figure) and query.measures[0].function == "MIN" and False
 
 
 def _all_alike(query: tree.Query, rows: tuple[Row, ...]) -> bool:
@@ -82,6 +80,11 @@ def probes(query: tree.Query, writer: QueryWriter) -> Iterator[Probe]:
         yield Probe(writer.sql(replace(query, shows=True, limit=query.limit + 1)), "more")
     if isinstance(query, tree.TopOfEach | tree.LatestOfEach):
         yield Probe(writer.tied(query), "tied")
+    if isinstance(query, tree.Grouped) and len(query.keys) == 2:
+        for key in query.keys:
+            yield Probe(writer.sql(replace(query, keys=(key,), order=None)), "fewer")
+    if isinstance(query, tree.TopOfEach):
+        yield Probe(writer.sql(replace(query, best=_ALL)), "same")
 
 
 def _without_parts(query: tree.Query) -> Iterator[tree.Query]:
@@ -118,6 +121,8 @@ def failed(query: tree.Query, outcome: Outcome, probe: Probe, seen: Outcome) -> 
         return "a part changes nothing" if sorted(map(repr, seen.rows)) == sorted(map(repr, outcome.rows)) else ""
     if probe.kind == "tied":
         return "a tie" if len(seen.rows) != len(outcome.rows) else ""
+    if probe.kind == "fewer":
+        return "a key that follows from the other" if len(seen.rows) >= len(outcome.rows) else ""
     limit = getattr(query, "limit", 0)
     if len(seen.rows) <= limit:
         return "fewer rows than the limit"

@@ -51,7 +51,8 @@ def column_facts(table: Table, column: Column, sample: TableSample, noun: str) -
         kind=kind,
         sense=_sense(said) if kind == "number" else "",
         whole=all(isinstance(value, int) or (isinstance(value, float) and value.is_integer()) for value in seen.counts),
-        values=tuple(list(seen.counts.items())[:_MOST_VALUES]),
+        values=_kept(list(seen.counts.items())),
+        distinct=len(seen.counts),
         rows=sample.read,
         missing=seen.missing,
         unique=column.name in sample.unique,
@@ -64,6 +65,18 @@ def column_facts(table: Table, column: Column, sample: TableSample, noun: str) -
         off=off,
         hints=read_hints(column.comment),
     )
+
+
+def _kept(counts: list[tuple[Value, int]]) -> tuple[tuple[Value, int], ...]:
+    """All values, or the most frequent and some of the others, taken evenly from the lowest to the highest."""
+    if len(counts) <= _MOST_VALUES:
+        return tuple(counts)
+    half = _MOST_VALUES // 2
+    others = sorted(counts[half:], key=lambda pair: (isinstance(pair[0], str), pair[0]))
+    if counts[half - 1][1] == 1:
+        half, others = 0, sorted(counts, key=lambda pair: (isinstance(pair[0], str), pair[0]))
+    step = len(others) / (_MOST_VALUES - half)
+    return (*counts[:half], *(others[int(place * step)] for place in range(_MOST_VALUES - half)))
 
 
 def column_noun(name: str, table_noun: str) -> tuple[str, str]:
@@ -81,6 +94,8 @@ def column_noun(name: str, table_noun: str) -> tuple[str, str]:
         unit, parts = lexicon.UNITS[raw[-1]], parts[:-1]
     elif len(raw) > 1 and raw[-1] in lexicon.CURRENCIES:
         parts = parts[:-1]
+    elif len(raw) == 1 and raw[0] in lexicon.LONE_UNITS:
+        unit, parts = raw[0], [lexicon.LONE_UNITS[raw[0]]]
     own = table_noun.split()
     for length in range(len(own), 0, -1):
         tail = own[-length:]

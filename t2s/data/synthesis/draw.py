@@ -95,24 +95,24 @@ class Draw:
         return chosen or ()
 
     def columns(self, table: TableFacts, *kinds: str) -> list[ColumnFacts]:
-        return [column for column in table.columns if column.kind in kinds and len(column.values) > 1]
+        return [column for column in table.columns if column.kind in kinds and column.distinct > 1]
 
     def _category(self, links: Links, table: TableFacts) -> tree.Test | None:
         labels = set(table.label)
-        column = self.weighted([(c, 1.0 if len(c.values) < 40 else 0.5) for c in self.columns(table, "category") if c not in labels])
+        column = self.weighted([(c, 1.0 if c.distinct < 40 else 0.5) for c in self.columns(table, "category") if c not in labels])
         if column is None:
-            return self._low_number(links, table)
+            return self._low_number(links, table) if self.chance(0.2) else None
         ref, values = tree.Ref(links, column), self.literals(column, 2)
         if not values:
             return None
-        if len(values) == 2 and len(column.values) > 2 and self.chance(0.14):
+        if len(values) == 2 and column.distinct > 2 and self.chance(0.14):
             return tree.OneOf(ref, tuple(values))
-        if not column.missing and len(column.values) <= _FEW_NUMBERS and self.chance(0.1):
+        if not column.missing and column.distinct <= _FEW_NUMBERS and self.chance(0.1):
             return tree.Compare(ref, "<>", values[0])
         return tree.Compare(ref, "=", values[0])
 
     def _low_number(self, links: Links, table: TableFacts) -> tree.Test | None:
-        columns = [c for c in self.columns(table, "number") if c.whole and len(c.values) <= _FEW_NUMBERS and c.sense != "money"]
+        columns = [c for c in self.columns(table, "number") if c.whole and c.distinct <= _FEW_NUMBERS and c.sense != "money"]
         column = self.one(columns)
         value = self.literals(column, 1) if column else []
         return tree.Compare(tree.Ref(links, column), "=", value[0]) if column and value else None
@@ -141,7 +141,7 @@ class Draw:
         return tree.Named(links, (column,), (value[0],)) if value else None
 
     def _name(self, links: Links, table: TableFacts) -> tree.Test | None:
-        if not links and self.chance(0.7):
+        if not links:
             return None
         return self.named(links, table) if table.label or self.chance(0.04) else None
 
@@ -226,7 +226,7 @@ class Draw:
     def _missing(self, links: Links, table: TableFacts) -> tree.Test | None:
         if len(links) > 1:
             return None
-        columns = [(c, 3.0 if c.hints.null else 1.0) for c in table.columns if 0 < c.missing < c.rows and c.kind not in ("other", "key", "link")]
+        columns = [(c, 3.0 if c.hints.null else 0.4 if c.kind == "contact" else 1.0) for c in table.columns if 0 < c.missing < c.rows and c.kind not in ("other", "key", "link")]
         optional = [(link, 0.8) for link in self.graph.up(table.name) if link.optional and len(link.pairs) == 1]
         chosen = self.weighted([*columns, *optional])
         if chosen is None:
@@ -279,18 +279,18 @@ class Draw:
         return tree.Compare(span, self.rng.choice((">", "<=")), self.rng.choice((1, 2, 3, 5, 7, 10, 14, 30, 60)))
 
     def _mean(self, links: Links, table: TableFacts) -> tree.Test | None:
-        column = self.one([c for c in self.columns(table, "number") if c.levels and len(c.values) > 5])
+        column = self.one([c for c in self.columns(table, "number") if c.levels and c.distinct > 5])
         return tree.AgainstMean(tree.Ref((), column), self.rng.choice((">", ">", "<")), None) if column and not links else None
 
     def _group_mean(self, links: Links, table: TableFacts) -> tree.Test | None:
-        column = self.one([c for c in self.columns(table, "number") if c.levels and len(c.values) > 5])
-        groups = [tree.Ref((), c) for c in self.columns(table, "category") if len(c.values) <= _MOST_GROUPS and c not in table.label]
+        column = self.one([c for c in self.columns(table, "number") if c.levels and c.distinct > 5])
+        groups = [tree.Ref((), c) for c in self.columns(table, "category") if c.distinct <= _MOST_GROUPS and c not in table.label]
         groups += [tree.Ref((), table.column(link.pairs[0][0])) for link in self.graph.up(table.name) if self.graph.end("", (link,)).label]
         group = self.one(groups)
         return tree.AgainstMean(tree.Ref((), column), self.rng.choice((">", "<")), group) if column and group and not links else None
 
     def _extreme(self, links: Links, table: TableFacts) -> tree.Test | None:
-        column = self.one([c for c in table.columns if (c.numeric or c.form) and len(c.values) > 3])
+        column = self.one([c for c in table.columns if (c.numeric or c.form) and c.distinct > 3])
         return tree.Extreme(tree.Ref((), column), self.chance(0.65), ()) if column and not links else None
 
     def _same_as(self, links: Links, table: TableFacts) -> tree.Test | None:
@@ -366,7 +366,8 @@ def likely(links: Links) -> float:
     """How much more seldom one speaks of rows along a path: of a seller than of a store, of a row's own kind than of another."""
     share = 1.0
     for link in links:
-        share *= 0.25 if link.child == link.parent else 1.0 if link.plain else 0.6
+        itself = 0.12 if link.people else 0.5
+        share *= itself if link.child == link.parent else 1.0 if link.plain else 0.6
     return share
 
 
@@ -387,7 +388,8 @@ def _steps(path: Links, place: int) -> list[str]:
 def can_sum(column: ColumnFacts) -> bool:
     """Whether adding the values up makes sense: amounts and quantities, not prices, rates or levels."""
     said = {stem(word) for word in column.noun.split()}
-    return column.sense in ("money", "quantity") and not said & _NO_SUMS
+    share = bool(column.levels) and column.levels[-1] <= 1 and not column.whole
+    return column.sense in ("money", "quantity") and not said & _NO_SUMS and not share
 
 
 _NO_SUMS = frozenset(stem(word) for word in ("unit", "list", "per", "price", "rate", "rating", "level", "percent", "age", "score", "number", "width", "height", "year"))

@@ -30,6 +30,7 @@ class ColumnFacts:
         sense: What a number counts or measures.
         whole: Whether every number seen is an integer.
         values: Values with how often they were seen, the most frequent first.
+        distinct: How many different values were seen.
         rows: How many rows were read.
         missing: How many of them hold NULL.
         unique: Whether no value comes twice.
@@ -50,6 +51,7 @@ class ColumnFacts:
     sense: Sense
     whole: bool
     values: tuple[tuple[Value, int], ...]
+    distinct: int
     rows: int
     missing: int
     unique: bool
@@ -190,7 +192,7 @@ def _label(columns: tuple[ColumnFacts, ...], noun: str, rows: int) -> tuple[Colu
     named = [c for c in columns if c.kind in ("name", "category") and stem(c.noun.split()[-1]) in lexicon.NAME]
     plain = [c for c in named if c.noun in ("name", "title", "full name", f"{noun} name", f"{noun} title", f"{noun}")]
     whole = [c for c in columns if c.kind == "name" and c.noun == noun]
-    good = [c for c in (*whole, *plain, *named) if len(c.values) * 3 >= c.rows - c.missing]
+    good = [c for c in (*whole, *plain, *named) if c.distinct * 3 >= c.rows - c.missing]
     if good:
         return (good[0],)
     told = [c for c in columns if c.kind in ("name", "code") and c.unique and c.missing * 10 < rows and c.noun.split()[-1] != "id"]
@@ -200,7 +202,8 @@ def _label(columns: tuple[ColumnFacts, ...], noun: str, rows: int) -> tuple[Colu
 
 def _date(columns: tuple[ColumnFacts, ...], noun: str) -> ColumnFacts | None:
     dates = [c for c in columns if c.form]
-    own = [c for c in dates if {stem(word) for word in words(c.name)} & {stem(word) for word in noun.split()}]
+    said = {lexicon.PASSIVE.get(stem(word), stem(word)) for word in noun.split()}
+    own = [c for c in dates if {lexicon.PASSIVE.get(stem(word), stem(word)) for word in words(c.name)} & said]
     always = [c for c in dates if not c.missing and not {"updated", "modified", "birth", "end", "due", "required"} & set(words(c.name))]
     return next(iter((*own, *always)), None)
 

@@ -14,7 +14,7 @@ _NEARER = (1.1, 1.0, 0.7, 0.45, 0.25)
 
 def expression(draw: Draw, table: TableFacts) -> tree.Expr | None:
     """Something of each row that can be added up."""
-    options: list[tuple[tree.Expr, float]] = [(tree.Ref((), c), 1.0) for c in table.columns if c.numeric and can_sum(c) and len(c.values) > 1]
+    options: list[tuple[tree.Expr, float]] = [(tree.Ref((), c), 1.0) for c in table.columns if c.numeric and can_sum(c) and c.distinct > 1]
     if table.goods:
         options.append((goods(table), 5.0))
     return draw.weighted(options)
@@ -28,14 +28,14 @@ def goods(table: TableFacts) -> tree.Product:
 
 def figure(draw: Draw, table: TableFacts) -> tree.Figure | None:
     """An aggregate of a number, an amount of money, a span of days or a date."""
-    numbers = [c for c in table.columns if c.numeric and len(c.values) > 1]
+    numbers = [c for c in table.columns if c.numeric and c.distinct > 1]
     options: list[tuple[tree.Expr, float]] = [(tree.Ref((), c), 1.0) for c in numbers]
     if table.goods:
-        options.append((goods(table), 5.0))
+        options = [(what, 0.5) for what, _ in options] + [(goods(table), 8.0)]
     span = draw.days(table)
     if span:
         options.append((span, 0.8))
-    options += [(tree.Ref((), c), 0.25) for c in table.columns if c.form or (c.kind == "year" and len(c.values) > 3)]
+    options += [(tree.Ref((), c), 0.25) for c in table.columns if c.form or (c.kind == "year" and c.distinct > 3)]
     what = draw.weighted(options)
     if what is None:
         return None
@@ -64,14 +64,14 @@ def count_of(draw: Draw, table: TableFacts) -> tree.CountOf | None:
             if not column.unique:
                 options.append((tree.CountOf(tree.Ref(links[:-1], column), links), 2.0 * likely(links)))
     for column in table.columns:
-        if column.kind == "category" and len(column.values) > 3 and column not in table.label:
+        if column.kind == "category" and column.distinct > 3 and column not in table.label:
             options.append((tree.CountOf(tree.Ref((), column), ()), 1.0))
     return draw.weighted(options)
 
 
 def measure(draw: Draw, table: TableFacts) -> tree.Measure | None:
     """Any figure, the plain ones more often."""
-    kind = draw.weighted([("count", 3.2), ("figure", 4.5), ("count_of", 1.0), ("share", 0.7), ("per", 0.7)])
+    kind = draw.weighted([("count", 3.2), ("figure", 8.0 if table.goods else 4.5), ("count_of", 1.0), ("share", 0.7), ("per", 0.7)])
     if kind == "count":
         return tree.Count()
     if kind == "figure":
@@ -126,7 +126,7 @@ def key(draw: Draw, table: TableFacts, barred: tuple[tree.Key, ...] = ()) -> tre
 
 
 def _value_weight(column: ColumnFacts, table: TableFacts) -> float:
-    if column in table.label or not 1 < len(column.values) <= _MOST_GROUPS:
+    if column in table.label or not 1 < column.distinct <= _MOST_GROUPS:
         return 0.0
     return {"category": 1.6, "year": 0.5, "flag": 0.15}.get(column.kind, 0.0)
 
@@ -135,13 +135,13 @@ def _time_units(column: ColumnFacts, far: bool) -> list[tuple[tree.Literal["year
     years = int(column.last[:4]) - int(column.first[:4]) if column.first else 0
     if not 0 <= years <= _MOST_YEARS or column.first[:7] == column.last[:7]:
         return []
-    scale = 0.12 if far else 1.0
+    scale = 0.06 if far else 1.0
     return [("year", 1.2 * scale if years else 0.0), ("month", 1.4 * scale), ("weekday", 0.15 * scale)]
 
 
 def steps(draw: Draw, table: TableFacts) -> tree.ByStep | None:
     """Two limits that part the rows into three ranges, each with a name that says which."""
-    column = draw.one([c for c in table.columns if c.numeric and len(c.values) > 8])
+    column = draw.one([c for c in table.columns if c.numeric and c.distinct > 8])
     if column is None:
         return None
     low, high = (round_number(column.levels[draw.rng.randint(*span)], column.whole) for span in ((8, 16), (24, 34)))

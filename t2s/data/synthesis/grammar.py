@@ -60,8 +60,15 @@ class Grammar:
         """A table whose rows one lists."""
         graph = self.draw.graph
         return self.draw.weighted(
-            [(t, _of_views(t) * (3.0 if t.label else 1.0 if t.key else 0.2)) for t in graph.facts.tables if t.rows > 1 and not graph.is_bare_link(t)]
+            [(t, self.of_views(t) * (3.0 if t.label else 1.0 if t.key else 0.2)) for t in graph.facts.tables if t.rows > 1 and not graph.is_bare_link(t)]
         )
+
+    def of_views(self, table: TableFacts) -> float:
+        """Views come up seldom, however many there are: people ask about the things behind them."""
+        if not table.view:
+            return 1.0
+        views = sum(t.view for t in self.draw.facts.tables)
+        return 0.0 if len(table.noun.split()) > 3 else 0.3 / views
 
     def event(self) -> TableFacts | None:
         """A table whose rows one counts and adds up."""
@@ -73,7 +80,7 @@ class Grammar:
         if graph.is_bare_link(table):
             return 0.0
         links = len(graph.up(table.name))
-        return _of_views(table) * (1.0 + min(links, 4) + (1.0 if table.date else 0.0) + (9.0 if table.goods else 0.0))
+        return self.of_views(table) * (1.0 + min(links, 4) + (1.0 if table.date else 0.0) + (14.0 if table.goods else 0.0))
 
     # Conditions ---------------------------------------------------------------------------------------------------
 
@@ -93,7 +100,7 @@ class Grammar:
     def has(self, table: TableFacts) -> tree.Has | None:
         """Rows of another table that point to this one, directly or over a table between."""
         graph, draw = self.draw.graph, self.draw
-        near = [((link,), link.child, 2.0 * likely((link,))) for link in graph.down(table.name)]
+        near = [((link,), link.child, 2.0 * likely((link,))) for link in graph.down(table.name) if link.child != table.name]
         far = [
             ((below, link), below.child, 0.9 * likely((below, link)))
             for link in graph.down(table.name)
@@ -130,7 +137,7 @@ class Grammar:
     def shown(self, table: TableFacts, tests: tuple[tree.Test, ...]) -> tuple[tree.Shown, ...]:
         """The row's name, perhaps some of its columns, perhaps the name of a row it points to."""
         draw = self.draw
-        columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other") and not _is_pinned(c, tests)]
+        columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag") and not _is_pinned(c, tests)]
         more = draw.weighted([(0, 5.0), (1, 3.5), (2, 1.5)]) or 0
         first = [tree.Shown(tree.ByRow(()))] if table.label or table.key else []
         if not first and not columns:
@@ -148,7 +155,7 @@ class Grammar:
         return tuple(dict.fromkeys(found))
 
     def order(self, table: TableFacts, shown: tuple[tree.Shown, ...]) -> tree.By | None:
-        columns = [c for c in table.columns if (c.numeric or c.form or c.kind == "year") and len(c.values) > 3 and not c.missing]
+        columns = [c for c in table.columns if (c.numeric or c.form or c.kind == "year") and c.distinct > 3 and not c.missing]
         seen = [s.what for s in shown if isinstance(s.what, tree.Ref) and s.what.column in columns]
         if seen:
             return tree.By(seen[0], self.draw.chance(0.6))
@@ -162,7 +169,7 @@ class Grammar:
         table = self.thing()
         if table is None:
             return None
-        column = self.draw.weighted([(c, 1.0) for c in table.columns if (c.numeric or c.form) and len(c.values) > 5])
+        column = self.draw.weighted([(c, 1.0) for c in table.columns if (c.numeric or c.form) and c.distinct > 5])
         if column is None:
             return None
         ref = tree.Ref((), column)
@@ -181,7 +188,7 @@ class Grammar:
         named = self.draw.named((), table) if table else None
         if table is None or named is None or not table.columns:
             return None
-        columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other")]
+        columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag")]
         above = [links for links in self.draw.graph.paths(table.name) if 1 <= len(links) <= 2 and self.draw.graph.end(table.name, links).label]
         options: list[tuple[tree.Shown, float]] = [(tree.Shown(tree.Ref((), c)), 1.0) for c in columns]
         options += [(tree.Shown(tree.ByRow(links)), 1.2) for links in above]
@@ -197,7 +204,7 @@ class Grammar:
         options: list[tuple[tree.ByRow | tree.Ref, float]] = [
             (tree.ByRow(links), 2.0) for links in graph.paths(table.name) if 1 <= len(links) <= 2 and graph.end(table.name, links).label
         ]
-        options += [(tree.Ref((), c), 0.7) for c in table.columns if c.kind == "category" and c not in table.label and len(c.values) > 2]
+        options += [(tree.Ref((), c), 0.7) for c in table.columns if c.kind == "category" and c not in table.label and c.distinct > 2]
         what = self.draw.weighted(options)
         tests = self.tests(table, (0.3, 5.0, 2.0), _NO_ROWS_ELSEWHERE)
         if what is None or any(_speaks_of(test, what) for test in tests) or (isinstance(what, tree.ByRow) and not tests):
@@ -246,7 +253,7 @@ class Grammar:
             for links, end in self.ends(table, 1)
             if end.date and end.date.first[:4] < end.date.last[:4] and (not links or (not end.label and not table.date))
         ]
-        groups = [tree.Ref(links, c) for links, end in self.ends(table, 1) for c in end.columns if c.kind == "category" and len(c.values) > 1]
+        groups = [tree.Ref(links, c) for links, end in self.ends(table, 1) for c in end.columns if c.kind == "category" and c.distinct > 1]
         if dates and draw.chance(0.65):
             ref = draw.rng.choice(dates)
             year = draw.rng.randrange(int(ref.column.first[:4]), int(ref.column.last[:4]))
@@ -287,10 +294,6 @@ class Grammar:
             arms = [tree.Total(table.name, (measure,), (part.test,)) for part in one]
             return tree.TwoTotals(arms[0], arms[1], self.draw.chance(0.5))
         return tree.TwoTotals(first, second, False) if first.table != second.table else None
-
-
-def _of_views(table: TableFacts) -> float:
-    return 0.12 if table.view else 1.0
 
 
 def same_column(test: tree.Test, measure: tree.Measure) -> bool:

@@ -26,6 +26,7 @@ class Link:
         role: What the parent is to the child: "customer", "manager", "seller".
         plain: Whether the role is only the parent's own noun.
         optional: Whether some children point to nothing.
+        people: Whether the parent's rows are people.
     """
 
     child: str
@@ -34,6 +35,7 @@ class Link:
     role: str
     plain: bool
     optional: bool
+    people: bool
 
 
 Links = tuple[Link, ...]
@@ -139,7 +141,7 @@ def _link(facts: Facts, child: str, parent: str, keys: list[ForeignKey], alone: 
     role = link_role(column, target, itself=child == parent)
     plain = len(keys) > 1 or role == target.noun or (alone and child != parent and role == "")
     pairs = tuple((key.column, key.target_column) for key in keys)
-    return Link(child, parent, pairs, target.noun if plain else role or f"other {target.noun}", plain, column.missing > 0)
+    return Link(child, parent, pairs, target.noun if plain else role or f"other {target.noun}", plain, column.missing > 0, target.person)
 
 
 def link_role(column: ColumnFacts, target: TableFacts, *, itself: bool) -> str:

@@ -23,7 +23,7 @@ def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree
     if first is None or measure is None or (keys == 2 and second is None):
         return None
     chosen = (first,) if second is None else (first, second)
-    if any(_is_settled(measure, key) for key in chosen):
+    if any(_is_settled(measure, key) or _is_same_date(measure, key) for key in chosen):
         return None
     tests = tuple(t for t in g.tests(table, counts, _SIMPLE) if not any(_fixes(t, key) for key in chosen) and not same_column(t, measure))
     return tree.Grouped(table.name, chosen, (measure,), tests, (), None, 0, True, False)
@@ -50,6 +50,10 @@ def _is_settled(measure: tree.Measure, key: tree.Key) -> bool:
     return isinstance(key, tree.ByValue) and measure.ref == key.ref
 
 
+def _is_same_date(measure: tree.Measure, key: tree.Key) -> bool:
+    return isinstance(key, tree.ByTime) and getattr(measure, "what", None) == key.ref
+
+
 def _fixes(test: tree.Test, key: tree.Key) -> bool:
     """Whether a condition leaves only one of the groups."""
     if isinstance(key, tree.ByRow):
@@ -67,7 +71,7 @@ def group_figure(g: Grammar) -> tree.Query | None:
         return None
     if g.draw.chance(0.15):
         more = figures.measure(g.draw, g.draw.facts.table(grouped.table))
-        if more and more != grouped.measures[0]:
+        if more and more != grouped.measures[0] and all(_is_short(m) and not _is_settled(m, grouped.keys[0]) for m in (more, grouped.measures[0])):
             grouped = replace(grouped, measures=(*grouped.measures, more))
     key = grouped.keys[0]
     if isinstance(key, tree.ByTime) and g.draw.chance(0.75):
@@ -75,6 +79,11 @@ def group_figure(g: Grammar) -> tree.Query | None:
     if g.draw.chance(0.35):
         return replace(grouped, order=tree.By(grouped.measures[0], _may_be_null(grouped.measures[0]) or g.draw.chance(0.85)))
     return grouped
+
+
+def _is_short(measure: tree.Measure) -> bool:
+    """Whether the figure is named in a word or two, so that another fits beside it."""
+    return isinstance(measure, tree.Count | tree.CountOf | tree.Figure) and not isinstance(getattr(measure, "what", None), tree.Days) and not _of_dates(measure)
 
 
 def _of_dates(measure: tree.Measure) -> bool:
@@ -107,11 +116,20 @@ def group_having(g: Grammar) -> tree.Query | None:
     table = g.draw.facts.table(grouped.table)
     if g.draw.chance(0.2):
         parts = g.two_parts(table)
-        if parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests):
+        if parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests) or _settles(grouped.keys[0], parts[0]):
             return None
         return replace(grouped, measures=(), having=(tree.Having(parts[1], g.draw.rng.choice((">", "<")), parts[0]),), shows=False)
     having = _limit(g, table, grouped)
     return replace(grouped, having=(having,), shows=g.draw.chance(0.4)) if having else None
+
+
+def _settles(key: tree.Key, part: tree.Part) -> bool:
+    """Whether all rows of a group are alike in what tells one part from the other."""
+    ref = getattr(part.test, "ref", None) or getattr(part.test, "what", None)
+    links = getattr(ref, "links", ())
+    if isinstance(key, tree.ByRow):
+        return bool(links[: len(key.links)] == key.links)
+    return bool(ref == key.ref)
 
 
 def _same_column(one: tree.Test, other: tree.Test) -> bool:
@@ -143,7 +161,7 @@ def _groups(g: Grammar, table: TableFacts, key: tree.Key) -> int:
     if isinstance(key, tree.ByTime):
         years = int(key.ref.column.last[:4]) - int(key.ref.column.first[:4]) + 1
         return years * {"year": 1, "month": 12, "weekday": 7}[key.unit]
-    return len(key.ref.column.values)
+    return key.ref.column.distinct
 
 
 def group_zeros(g: Grammar) -> tree.Query | None:
@@ -188,7 +206,7 @@ def group_parts(g: Grammar) -> tree.Query | None:
     parts = g.two_parts(g.draw.facts.table(grouped.table)) if grouped else None
     if grouped is None or parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests):
         return None
-    if any(_fixes(part.test, key) for part in parts for key in grouped.keys) or isinstance(grouped.keys[0], tree.ByTime):
+    if any(_fixes(part.test, key) or _settles(key, part) for part in parts for key in grouped.keys) or isinstance(grouped.keys[0], tree.ByTime):
         return None
     if g.draw.chance(0.35):
         change = tree.Change(*parts, percent=False)
@@ -261,7 +279,7 @@ def latest_of_each(g: Grammar) -> tree.Query | None:
     table = g.thing() if g.draw.chance(0.5) else g.event()
     if table is None or (not table.key and not table.label):
         return None
-    columns = [c for c in table.columns if (c.numeric or c.form) and len(c.values) > 5]
+    columns = [c for c in table.columns if (c.numeric or c.form) and c.distinct > 5]
     key, column = figures.key(g.draw, table), g.draw.one(columns)
     if column is None or not table.key or not isinstance(key, tree.ByRow | tree.ByValue) or (isinstance(key, tree.ByValue) and key.ref.links):
         return None

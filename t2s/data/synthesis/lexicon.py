@@ -110,6 +110,8 @@ UNITS = {
 }  # fmt: skip
 # A row of these is a record of one.
 UNCOUNTABLE = frozenset(["inventory", "stock", "staff", "equipment", "data", "information", "personnel", "attendance", "feedback", "history", "weather"])
+# A column named after its unit alone, and what it measures.
+LONE_UNITS = {"milliseconds": "length", "seconds": "length", "minutes": "length", "hours": "length", "bytes": "size", "megabytes": "size"}
 CURRENCIES = frozenset(["eur", "usd", "nok", "sek", "dkk", "gbp", "chf", "dollars", "euros", "euro"])
 
 # What people call the thing instead; used only where no other table or column has that word.

@@ -46,7 +46,8 @@ def expr(what: tree.Expr, s: Speaker, table: TableFacts) -> str:
     if isinstance(what, tree.Product):
         return s.pick(["order value", "line value"]) if stem(table.noun.split()[0]) == stem("order") else f"value of {say.a(s.one(table))}"
     if isinstance(what, tree.Days):
-        return f"number of days between {s.date_noun(what.start.column)} and {s.date_noun(what.end.column)}"
+        start, end = s.date_noun(what.start.column), s.date_noun(what.end.column)
+        return s.pick([f"number of days between {start} and {end}", f"number of days from {start} to {end}"])
     return f"difference between {s.column(what.left.column)} and {s.column(what.right.column)}"
 
 
@@ -57,7 +58,7 @@ def total(what: tree.Expr, s: Speaker, table: TableFacts) -> str:
     if isinstance(what, tree.Ref) and what.column in table.goods[:1]:
         return s.pick(["number of units sold", "units sold", f"total {s.column(what.column)}"])
     noun = expr(what, s, table)
-    return noun if noun.startswith("total") else s.pick([f"total {noun}", f"total {noun}", f"sum of the {plural(noun)}"])
+    return noun if noun.startswith("total") else s.pick([f"total {noun}"] * 5 + [f"sum of the {plural(noun)}"] * (" of " not in noun and noun[-1] != "y"))
 
 
 def _revenue(what: tree.Product, s: Speaker) -> str:
@@ -115,7 +116,8 @@ def figure_text(measure: tree.Measure, s: Speaker, table: TableFacts, tests: Seq
     if isinstance(measure, tree.Per):
         role = s.role(measure.links)
         if measure.what is None:
-            return f"{s.pick(_AVERAGE)} number of {rows(s, table, tests).text()} per {role} with at least one"
+            always = not tests and table.label == () and not s.end(table.name, measure.links).label
+            return f"{s.pick(_AVERAGE)} number of {rows(s, table, tests).text()} per {role}{'' if always else ' with at least one'}"
         return f"{said} {mods(s, table, tests, 'for')}".strip()
     if isinstance(measure, tree.Part) and measure.what is None:
         return f"number of {rows(s, table, [*tests, measure.test]).text()}"
@@ -130,8 +132,11 @@ def _is_of_goods(measure: tree.Measure, table: TableFacts) -> bool:
 def share_text(measure: tree.Share, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
     """Per cent of rows, or of a sum."""
     if measure.what is None:
-        whole, part = rows(s, table, tests).text(), does(s, table, measure.test)
-        return f"{s.pick(['percentage', 'share in percent'])} of {whole} {'who' if table.person else 'that'} {part}"
+        found, part = rows(s, table, tests), does(s, table, measure.test)
+        who = "who" if table.person else "that"
+        if found.rels or found.tails:
+            return f"percentage of those {who} {part} among {found.text()}"
+        return f"{s.pick(['percentage', 'share in percent'])} of {found.text()} {who} {part}"
     whole = f"{total(measure.what, s, table)} {mods(s, table, tests, 'on')}".strip()
     return f"percentage of the {whole} that comes from {rows(s, table, [measure.test]).text()}"
 

@@ -11,7 +11,7 @@ from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.phrase import spoken as say
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.probe import Value
-from t2s.sql.naming import plural, stem, words
+from t2s.sql.naming import plural, singular, stem, words
 
 Slot = Literal["pre", "post", "rel"]
 _MORE = {
@@ -93,6 +93,9 @@ def _days_bits(days: tree.Days, test: tree.Compare, s: Speaker) -> list[Bit]:
 
 def _number_bits(test: tree.Compare, column: ColumnFacts, s: Speaker, table: TableFacts) -> list[Bit]:
     noun, said = s.column(column), amount(test.value, column, s)
+    if counts_things(noun):
+        told = s.value(test.value) if test.sign == "=" else bare_limit(test.sign, s.value(test.value), s)
+        return [post(f"with {told} {noun}"), rel(f"have {told} {noun}")]
     if test.sign == "=":
         return [post(f"with {say.a(noun)} of {said}"), post(f"with {noun} {said}"), rel(f"have {say.a(noun)} of {said}")]
     compared = limit(test.sign, said, s)
@@ -101,6 +104,12 @@ def _number_bits(test: tree.Compare, column: ColumnFacts, s: Speaker, table: Tab
     if is_only_price(column, table):
         found += [rel(f"cost {bare_limit(test.sign, said, s)}"), post(f"costing {bare_limit(test.sign, said, s)}")]
     return found
+
+
+def counts_things(noun: str) -> bool:
+    """Whether a number goes straight before the noun: "20 units in stock", "3 goals"."""
+    first = noun.split()[0] if " in " in noun or " on " in noun else noun.split()[-1]
+    return first.endswith("s") and not first.endswith(("ss", "us", "is")) and singular(first) != first
 
 
 def is_only_price(column: ColumnFacts, table: TableFacts) -> bool:
@@ -112,7 +121,8 @@ def is_only_price(column: ColumnFacts, table: TableFacts) -> bool:
 def value_bits(value: Value, column: ColumnFacts, s: Speaker, table: TableFacts) -> list[Bit]:
     """A column of words has one value."""
     noun, last, said = s.column(column), stem(column.noun.split()[-1]), s.value(value)
-    found = [post(f"with {noun} {s.value(value, 0.15)}"), rel(f"have {noun} {said}"), rel(f"whose {noun} is {said}")]
+    found = [post(f"with {noun} {s.value(value, 0.15)}"), post(f"with {noun} {said}"), rel(f"have {noun} {said}")]
+    found += [rel(f"whose {noun} is {said}")] * s.chance(0.4)
     if is_place(column, value):
         return _place_bits(value, column, s, table) + found[:1] * (" " in column.noun)
     text = str(value)
@@ -127,7 +137,7 @@ def value_bits(value: Value, column: ColumnFacts, s: Speaker, table: TableFacts)
             found += [pre(shown)] * 2 + [post(f"of {noun} {shown}")]
     elif last in lexicon.MAKER_COLUMNS and text[:1].isupper():
         found += [pre(said), pre(said), post(f"of the {noun} {said}"), post(f"by {said}") if last != stem("genre") else pre(said)]
-    elif last in lexicon.JOB_COLUMNS and table.person:
+    elif column.noun in ("title", "job title", "job", "position", "role", "occupation", "profession") and table.person:
         found += [rel(f"work as {said}"), post(f"working as {said}")] * 2
     elif table.person is False and noun != column.table:
         found.append(post(f"where the {noun} is {said}"))
@@ -175,6 +185,8 @@ def _(test: tree.Named, s: Speaker, table: TableFacts) -> list[Bit]:
 def _(test: tree.Between, s: Speaker, table: TableFacts) -> list[Bit]:
     column = test.ref.column
     noun, low, high = s.column(column), s.value(test.low), amount(test.high, column, s)
+    if counts_things(noun):
+        return [post(f"with {low} to {high} {noun}"), rel(f"have between {low} and {high} {noun}")]
     found = [post(f"with {say.a(noun)} between {low} and {high}"), rel(f"have {say.a(noun)} between {low} and {high}")]
     found.append(post(f"with {say.a(noun)} from {low} to {high}"))
     return [*found, rel(f"cost between {low} and {high}")] if is_only_price(column, table) else found

@@ -62,25 +62,28 @@ def span_of(part: tree.Part, s: Speaker) -> str:
 
 def _within(part: tree.Part, s: Speaker, table: TableFacts) -> str:
     test = part.test
-    word = "in" if isinstance(test, tree.Period) else "for"
-    told = ""
-    if isinstance(test, tree.Period) and not s.is_plain_date(table, test.ref):
-        told = f"{s.far(test.ref)} "
-    return f"{word} {told}{span_of(part, s)}" if not told else f"for {told}{span_of(part, s)}"
+    if not isinstance(test, tree.Period):
+        return f"for {span_of(part, s)}"
+    if s.is_plain_date(table, test.ref):
+        return f"in {span_of(part, s)}"
+    verb = s.verb(test.ref.column)
+    if verb is None:
+        return f"with {s.far(test.ref)} in {span_of(part, s)}"
+    return f"{'who' if table.person else 'that'} {verb[0]} in {span_of(part, s)}" if verb[1] else f"{verb[0]} in {span_of(part, s)}"
 
 
 def _change(change: tree.Change, s: Speaker, table: TableFacts, tests: Sequence[tree.Test], behind: str = "") -> Said:
     before, after = _within(change.before, s, table), _within(change.after, s, table)
-    figure = _parts_figure(change.before, s, table, tests) + behind
+    figure = _parts_figure(change.before, s, table, tests)
     if isinstance(change.before.test, tree.Period):
         one, two = span_of(change.before, s), span_of(change.after, s)
-        if before.startswith("for "):
-            one, two = before[4:], after[4:]
+        if not s.is_plain_date(table, change.before.test.ref):
+            two = f"{two} (by {s.far(change.before.test.ref)})"
         percent = "percentage change" if change.percent else "change"
-        asks = [f"by how {'many percent' if change.percent else 'much'} did the {figure} change from {one} to {two}"]
-        return Said((f"the {percent} in the {figure} from {one} to {two}", f"the {percent} of the {figure} between {one} and {two}"), tuple(asks))
-    asks = [f"how much higher is the {figure} {after} than {before}"]
-    return Said((f"the difference between the {figure} {after} and that {before}", f"how much higher the {figure} is {after} than {before}"), tuple(asks))
+        asks = [f"by how {'many percent' if change.percent else 'much'} did the {figure} change from {one} to {two}{behind}"]
+        return Said((f"the {percent} in the {figure} from {one} to {two}{behind}", f"the {percent} of the {figure} between {one} and {two}{behind}"), tuple(asks))
+    asks = [f"how much higher is the {figure} {after} than {before}{behind}"]
+    return Said((f"the difference between the {figure} {after} and that {before}{behind}", f"how much higher the {figure} is {after} than {before}{behind}"), tuple(asks))
 
 
 def _parts_figure(part: tree.Part, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
@@ -105,10 +108,7 @@ def _(query: tree.TwoTotals, s: Speaker) -> Said:
 
 @said.register
 def _(query: tree.Grouped, s: Speaker) -> Said:
-    table = s.facts.table(query.table)
-    first = query.keys[0]
-    if isinstance(first, tree.ByRow) and first.links:
-        s.let_stand(table, first.links[0])
+    table = _entered(query, s)
     if query.having:
         return _having(query, s, table)
     if query.limit:
@@ -120,14 +120,14 @@ def _(query: tree.Grouped, s: Speaker) -> Said:
     if isinstance(query.measures[0], tree.Part):
         return _parts(query, s, table)
     if isinstance(query.measures[0], tree.Change):
-        inner = _change(query.measures[0], s, table, query.tests, behind=f" {each(query.keys, s, table)}")
+        inner = _change(query.measures[0], s, table, query.tests, behind=f", {each(query.keys, s, table)}")
         return Said(inner.things, inner.asks, _group_order(query, s, table))
     behind = each(query.keys, s, table, query.measures[0])
     if len(query.measures) == 2:
         text = _two_figures(query.measures, s, table, query.tests)
-        return Said((f"the {text}, {behind}", f"{behind}, the {text}"), (f"what are the {text}, {behind}",), _group_order(query, s, table))
+        return Said((f"the {text}, {behind}",), (f"what are the {text}, {behind}",), _group_order(query, s, table), (f"{behind}: {text}",))
     text = figure_text(query.measures[0], s, table, query.tests)
-    things = [f"the {text} {behind}"] * 3 + [f"{behind}, the {text}"]
+    things = [f"the {text} {behind}"]
     asks = [f"what is the {text} {behind}"]
     key = key_text(query.keys[0], s, table)
     if isinstance(query.measures[0], tree.Count):
@@ -139,7 +139,15 @@ def _(query: tree.Grouped, s: Speaker) -> Said:
             asks.append(f"how many {counted} does each {key} have")
     elif len(query.keys) == 1 and isinstance(query.keys[0], tree.ByRow) and names_rows(query.measures[0]):
         asks.append(f"how much {text} did each {key} bring in" if text.startswith(("revenue", "turnover")) else f"what is the {text} of each {key}")
-    return Said(tuple(things), tuple(asks), _group_order(query, s, table))
+    return Said(tuple(things), tuple(asks), _group_order(query, s, table), (f"{behind}: {text}", f"{text} {behind}"))
+
+
+def _entered(query: tree.Grouped, s: Speaker) -> TableFacts:
+    """The table whose rows are grouped; seen from its key where it only ties two others."""
+    table, first = s.facts.table(query.table), query.keys[0]
+    if isinstance(first, tree.ByRow) and first.links:
+        s.let_stand(table, first.links[0])
+    return table
 
 
 def _group_order(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
@@ -151,7 +159,7 @@ def _group_order(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
     if isinstance(what, tree.ByRow | tree.ByValue | tree.ByStep):
         return f", sorted by {key_text(what, s, table)}"
     if len(query.measures) > 1:
-        return f", {'highest' if down else 'lowest'} {base(query.measures[0], s, table)} first"
+        return f", sorted by {base(query.measures[0], s, table)}, {'highest' if down else 'lowest'} first"
     if isinstance(what, tree.Count):
         return s.pick([", highest first", ", most first", ", largest number first", ", in descending order"]) if down else s.pick([", fewest first", ", smallest number first", ", lowest first"])
     if isinstance(what, tree.Figure) and isinstance(what.what, tree.Ref) and what.what.column.form:
@@ -264,20 +272,20 @@ def _parts(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
     figure, behind = _parts_figure(one, s, table, query.tests), each(query.keys, s, table)
     first, second = _within(one, s, table), _within(two, s, table)
     beside = s.pick([" side by side", " in two columns", " next to each other", ""])
-    things = (f"{behind}, the {figure} {first} and {second}{beside}", f"the {figure} {first} and {second} {behind}{beside}")
-    return Said(things, (f"what is the {figure} {first} and {second} {behind}",))
+    things = (f"the {figure} {first} and {second} {behind}{beside}",)
+    return Said(things, (f"what is the {figure} {first} and {second} {behind}",), heads=(f"{behind}: {figure} {first} and {second}",))
 
 
 @said.register
 def _(query: tree.CountGroups, s: Speaker) -> Said:
-    table = s.facts.table(query.inner.table)
+    table = _entered(query.inner, s)
     _, several, what = _passing(query.inner, s, table)
     return Said((f"the number of {several} with {what}",), (f"how many {several} have {what}",) * 2)
 
 
 @said.register
 def _(query: tree.OverGroups, s: Speaker) -> Said:
-    table, inner = s.facts.table(query.inner.table), query.inner
+    table, inner = _entered(query.inner, s), query.inner
     key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
     if query.function == "AVG":
         things = (f"the average {text} per {key}", f"the average {text} per {key}")
@@ -289,7 +297,7 @@ def _(query: tree.OverGroups, s: Speaker) -> Said:
 
 @said.register
 def _(query: tree.GroupsAgainstMean, s: Speaker) -> Said:
-    table, inner = s.facts.table(query.inner.table), query.inner
+    table, inner = _entered(query.inner, s), query.inner
     key = key_text(inner.keys[0], s, table)
     several, side = s.plural_of(key), "above" if query.sign == ">" else "below"
     if isinstance(inner.measures[0], tree.Count):
@@ -308,18 +316,18 @@ def _(query: tree.GroupsAgainstMean, s: Speaker) -> Said:
 
 @said.register
 def _(query: tree.SharesOfTotal, s: Speaker) -> Said:
-    table, inner = s.facts.table(query.inner.table), query.inner
+    table, inner = _entered(query.inner, s), query.inner
     key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
     whole = text.removeprefix("number of ") if isinstance(inner.measures[0], tree.Count) else text
     return Said(
-        (f"each {key}'s share of the {whole}, in percent", f"for each {key}, its percentage of the {whole}"),
+        (f"each {key}'s share of the {whole}, in percent", f"each {key}'s percentage of the {whole}"),
         (f"what percentage of the {whole} does each {key} account for",),
     )
 
 
 @said.register
 def _(query: tree.Ranked, s: Speaker) -> Said:
-    table, inner = s.facts.table(query.inner.table), query.inner
+    table, inner = _entered(query.inner, s), query.inner
     key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
     several = s.plural_of(key)
     things = (f"a ranking of the {several} by {text}, with figure and rank, best first", f"the {several} ranked by {text}: {key}, figure and rank, highest first")

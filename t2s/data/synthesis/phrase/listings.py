@@ -46,7 +46,7 @@ def shown_text(query: tree.Listing, s: Speaker, table: TableFacts) -> list[str]:
         if isinstance(shown.what, tree.ByRow):
             if shown.what.links:
                 end, role = s.end(table.name, shown.what.links), s.role(shown.what.links)
-                found.append(s.pick([role, role, f"name of the {role}"]) if end.label else s.column(end.key) if end.key else role)
+                found.append(s.pick([role, role, f"{role} name"]) if end.label else s.column(end.key) if end.key else role)
         elif isinstance(shown.what, tree.Ref):
             found.append(s.of_row(shown.what.column))
         else:

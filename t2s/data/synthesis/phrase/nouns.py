@@ -59,7 +59,7 @@ class Speaker:
     def _noun(self, table: TableFacts) -> str:
         last = table.noun.split()[-1]
         options = [word for word in lexicon.SYNONYMS.get(stem(table.noun), ()) if not self._taken(word)]
-        if " " in table.noun and self.graph.last_word_is_its_own(table) and stem(last) not in ("item", "line", "detail"):
+        if " " in table.noun and self.graph.last_word_is_its_own(table) and last not in (*_GENERIC, "item", "line", "detail", "record"):
             options.append(last)
         return self.pick(options) if options and self.chance(self._free) else table.noun
 
@@ -138,7 +138,7 @@ class Speaker:
         noun = self.column(ref.column)
         if ref.column.form:
             return f"{self.role(ref.links)} {noun}" if not noun.startswith(self.role(ref.links)) else noun
-        return self.pick([f"{self.role(ref.links)} {noun}"] * 3 + [f"{noun} of the {self.role(ref.links)}"])
+        return f"{self.role(ref.links)} {noun}"
 
     def label_noun(self, table: TableFacts) -> str:
         """What the name of a row is called."""

@@ -34,7 +34,7 @@ _NO_QUESTION = ("what ", "which ", "how ", "who ", "in which", "by how", "when "
 
 def _fill(shape: str, need: Said, s: Speaker) -> str:
     thing, ask = s.pick(need.things), s.pick(need.asks)
-    bare = thing.removeprefix("the ")
+    bare = s.pick(need.heads) if need.heads and s.chance(0.3) else thing.removeprefix("the ")
     text = shape.format(thing=f"{thing}{need.tail}", ask=f"{ask}{need.tail}", bare=f"{bare}{need.tail}")
     if "any idea" in shape and not ask.startswith(_NO_QUESTION):
         text = f"Do you know {thing}{need.tail}?"
@@ -42,7 +42,7 @@ def _fill(shape: str, need: Said, s: Speaker) -> str:
 
 
 def _curt(need: Said, s: Speaker) -> str:
-    text = f"{s.pick(need.things)}{need.tail}".removeprefix("the ").removeprefix("all ")
+    text = f"{s.pick(need.heads or need.things)}{need.tail}".removeprefix("the ").removeprefix("all ")
     return capital(text) if s.chance(0.5) else text
 
 

@@ -215,7 +215,7 @@ def name_with_noun(s: Speaker, end: TableFacts, named: tree.Named, role: str) ->
     if not end.label:
         return s.pick([f"{role} {said}", f"{role} number {said}"])
     column = named.columns[0]
-    if column.noun not in ("name", "title") and column.noun != end.noun and len(named.columns) == 1 and "name" not in column.noun:
+    if column.kind == "code":
         return f"the {role} with {s.column(column)} {said}"
     options = [f"the {role} {said}", f"{role} {said}"]
     if stem(end.noun.split()[-1]) in _CONTAINERS:

@@ -17,11 +17,13 @@ class Said:
         things: Ways to name what is wanted: "the number of orders per store".
         asks: Ways to ask for it, without a question mark: "how many orders does each store have".
         tail: What comes behind either: ", highest first".
+        heads: Ways that stand best alone: "per store, the number of orders".
     """
 
     things: tuple[str, ...]
     asks: tuple[str, ...]
     tail: str = ""
+    heads: tuple[str, ...] = ()
 
 
 @singledispatch

@@ -21,9 +21,11 @@ def _(query: tree.TopOfEach, s: Speaker) -> Said:
     figure = s.pick([", with the figure", ", and the figure", ", figure included"]) if inner.shows else ""
     lead = s.pick([f"for each {within}", f"for every {within}", f"per {within}"])
     if query.best == 1:
-        return Said(
-            (f"{lead}, the {each} with {best}", f"the {each} with {best} {lead}"), (f"{lead}, which {each} has {best}", f"which {each} has {best} {lead}"), figure
-        )
+        things, asks = [f"{lead}, the {each} with {best}"], [f"{lead}, which {each} has {best}"]
+        if not inner.tests:
+            things.append(f"the {each} with {best} {lead}")
+            asks.append(f"which {each} has {best} {lead}")
+        return Said(tuple(things), tuple(asks), figure)
     count = s.pick([str(query.best), say.small(query.best)])
     several = s.plural_of(each)
     return Said((f"{lead}, the {count} {several} with {best}",), (f"{lead}, which {count} {several} have {best}",), figure)
