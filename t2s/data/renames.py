@@ -45,9 +45,12 @@ def _pairs(gone: Sequence[T], new: Sequence[T], likeness: Callable[[T, T], float
     """The likeliest pairs first, each name once; none where two are equally likely."""
     scored = [(likeness(one, other), one.name, other.name) for one in gone for other in new]
     scored = sorted((entry for entry in scored if entry[0] >= _ENOUGH), key=lambda entry: (-entry[0], entry[1], entry[2]))
+    equals: dict[float, list[tuple[float, str, str]]] = {}
+    for entry in scored:
+        equals.setdefault(entry[0], []).append(entry)
     found: dict[str, str] = {}
     for score, one, other in scored:
-        rivals = [entry for entry in scored if entry[0] == score and (entry[1] == one) != (entry[2] == other)]
+        rivals = [entry for entry in equals[score] if (entry[1] == one) != (entry[2] == other)]
         if one not in found and other not in found.values() and not any(_is_free(rival, found) for rival in rivals):
             found[one] = other
     return found

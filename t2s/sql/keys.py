@@ -166,7 +166,10 @@ class _Values:
     def _rare(self, table: KeyTable, key: KeyColumn, column: KeyColumn) -> _Sample:
         name = _quoted(column.name)
         query = f"SELECT {name}, {_quoted(key.name)} FROM {_quoted(table.name)} WHERE {name} IS NOT NULL LIMIT {_ROWS_AT_A_PLACE}"
-        rows = self._read(query)
+        try:
+            rows = self._read(query)
+        except sqlite3.OperationalError:
+            return {}  # so many rows without a value that it may as well have none
         return {value: own for value, own in rows if isinstance(value, str | int | float)}
 
     def holds(self, target: Target, value: _Value) -> bool:

@@ -212,15 +212,16 @@ def _without_references(sql: str) -> str:
 
 def test_a_large_table_is_looked_at_in_a_few_places(tmp_path: Path) -> None:
     script = """
-        CREATE TABLE customers (customer_id INTEGER); CREATE TABLE sales (id INTEGER PRIMARY KEY, store_id INTEGER, rare_store_id INTEGER);
         CREATE TABLE stores (id INTEGER PRIMARY KEY); INSERT INTO stores VALUES (1), (2), (3);
-        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 400000)
-        INSERT INTO sales SELECT i, i % 3 + 1, CASE WHEN i > 399990 THEN i % 3 + 1 END FROM n;
+        CREATE TABLE sales (id INTEGER PRIMARY KEY, store_id INTEGER, rare_store_id INTEGER);
+        CREATE TABLE visits (id INTEGER PRIMARY KEY, store_id INTEGER, empty_store_id INTEGER);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000)
+        INSERT INTO sales SELECT i, i % 3 + 1, CASE WHEN i > 299990 THEN i % 3 + 1 END FROM n;
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1500000) INSERT INTO visits SELECT i, i % 3 + 1, NULL FROM n;
     """
-    start = time.perf_counter()
     found = guessed(tmp_path, script)
-    built = time.perf_counter() - start
+    # Nobody reads a million rows to learn that a column is empty; that says nothing of the others.
+    assert found == {"sales.store_id -> stores.id", "sales.rare_store_id -> stores.id", "visits.store_id -> stores.id"}
     start = time.perf_counter()
     read_schema(tmp_path / "built.sqlite", 0, infer_keys=True)
-    assert found == {"sales.store_id -> stores.id", "sales.rare_store_id -> stores.id"}
-    assert time.perf_counter() - start < max(0.5, built / 2)
+    assert time.perf_counter() - start < 1
