@@ -337,6 +337,13 @@ def test_no_limit_on_tokens_is_exceeded(desk: Desk, usage: tuple[int, int] | Non
     assert (teacher.spent.estimated_tokens == 0) is (usage is not None)
 
 
+def test_a_request_waits_for_what_others_do_not_use(desk: Desk) -> None:
+    server = desk.server(lambda number, body: saying("x", usage=(5, 1), wait_s=0.02))
+    limits = Limits(max_tokens=200, max_cost=None, prompt_price=0, completion_price=0)  # two at their longest
+    found = answers(desk.teacher(server.url, limits=limits), [asking(f"q{i}") for i in range(12)])
+    assert found == ["x"] * 12
+
+
 def test_no_limit_on_cost_is_exceeded_and_what_was_spent_is_said(desk: Desk) -> None:
     server = desk.server(lambda number, body: saying("x", usage=(100, 50)))
     limits = Limits(max_tokens=None, max_cost=0.01, prompt_price=2.0, completion_price=8.0)
