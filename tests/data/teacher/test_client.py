@@ -122,12 +122,14 @@ def test_answers_come_as_they_are_ready(desk: Desk) -> None:
 def test_who_stops_reading_stops_paying(desk: Desk) -> None:
     server = desk.server(echo)
     teacher = desk.teacher(server.url, concurrency=2)
-    coming = teacher.complete_all(asking(f"q{i}") for i in itertools.count())
+    drawn = itertools.count()
+    coming = teacher.complete_all(asking(f"q{i}") for i in drawn)
     for _ in range(3):
         next(coming)
     coming.close()  # type: ignore[attr-defined]
     time.sleep(0.1)
     assert len(server.bodies) <= 5
+    assert next(drawn) <= 5
 
 
 PASSING: dict[str, Act] = {
