@@ -122,12 +122,14 @@ def test_answers_come_as_they_are_ready(desk: Desk) -> None:
 def test_who_stops_reading_stops_paying(desk: Desk) -> None:
     server = desk.server(echo)
     teacher = desk.teacher(server.url, concurrency=2)
-    coming = teacher.complete_all(asking(f"q{i}") for i in itertools.count())
+    drawn = itertools.count()
+    coming = teacher.complete_all(asking(f"q{i}") for i in drawn)
     for _ in range(3):
         next(coming)
     coming.close()  # type: ignore[attr-defined]
     time.sleep(0.1)
     assert len(server.bodies) <= 5
+    assert next(drawn) <= 5
 
 
 PASSING: dict[str, Act] = {
@@ -335,6 +337,13 @@ def test_no_limit_on_tokens_is_exceeded(desk: Desk, usage: tuple[int, int] | Non
     assert len(server.bodies) == len(answered)
     assert {answer.kind for answer in found if isinstance(answer, Failure)} == {"budget"}
     assert (teacher.spent.estimated_tokens == 0) is (usage is not None)
+
+
+def test_a_request_waits_for_what_others_do_not_use(desk: Desk) -> None:
+    server = desk.server(lambda number, body: saying("x", usage=(5, 1), wait_s=0.02))
+    limits = Limits(max_tokens=200, max_cost=None, prompt_price=0, completion_price=0)  # two at their longest
+    found = answers(desk.teacher(server.url, limits=limits), [asking(f"q{i}") for i in range(12)])
+    assert found == ["x"] * 12
 
 
 def test_no_limit_on_cost_is_exceeded_and_what_was_spent_is_said(desk: Desk) -> None:
