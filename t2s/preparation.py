@@ -180,8 +180,9 @@ def _place(cfg: DictConfig) -> Place:
     source = str(cfg.data.database)
     if not _URL.match(source) and not Path(source).expanduser().is_file():
         raise DataError(f"data.database={source} does not exist; give a SQLite file, or a URL such as postgresql+psycopg://me@host/shop")
-    if cfg.data.dialect not in dialect_names():
-        raise ConfigError(f"data.dialect={cfg.data.dialect} is not a dialect; choose from {', '.join(dialect_names())}")
+    dialects = ("sqlite", *dialect_names())
+    if cfg.data.dialect not in dialects:
+        raise ConfigError(f"data.dialect={cfg.data.dialect} is not a dialect; choose from {', '.join(dialects)}")
     if cfg.val + cfg.test > 0.8:
         raise ConfigError(f"val={cfg.val} and test={cfg.test} leave too little to train on; choose shares such as 0.1 and 0.1")
     if cfg.pairs == 0 and not cfg.imports:
