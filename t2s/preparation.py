@@ -26,7 +26,6 @@ from t2s.data.example import Example
 from t2s.data.imports import read_pairs
 from t2s.data.leakage import shared_with
 from t2s.data.parameters import bind
-from t2s.data.prompt import SchemaStyle
 from t2s.data.query_log import LoggedQuery, read_query_log
 from t2s.data.readers import jsonl_line, read_examples
 from t2s.data.reflect import copy_database
@@ -40,6 +39,7 @@ from t2s.sql.execute import Sandbox
 from t2s.sql.schema import Schema, read_schema
 from t2s.sql.tables_json import write_tables_json
 from t2s.stages import Done, Stage, StageRecord
+from t2s.teaching import facts_of, subject_of, teacher_of
 
 VERSIONS = ("v1_raw", "v2_cleaned")
 STAGES = ("build", "generate", "clean", "split")
@@ -257,7 +257,7 @@ class _Worker:
         if skipped:
             facts["statements of logs left out"] = skipped
         with ExitStack() as stack:
-            teacher = _teacher(cfg, place, stack)
+            teacher = teacher_of(cfg, place.work, stack)
             made: list[Example] = []
             if cfg.pairs and teacher is None:
                 made, facts["ended early"] = self._synthesised()
@@ -330,9 +330,16 @@ class _Worker:
         cfg = self._cfg
         requests = -(-cfg.pairs // cfg.teacher.pairs_per_request)
         task = self._bar.add_task(f"asking {cfg.teacher.model}", total=None)
-        written = ask_for_pairs(teacher, _subject(cfg, self._place), requests, cfg.teacher.pairs_per_request, cfg.seed, cfg.teacher.tries)
+        written = ask_for_pairs(
+            teacher,
+            subject_of(cfg, self._place.database, self._place.schema),
+            requests,
+            cfg.teacher.pairs_per_request,
+            cfg.seed,
+            cfg.teacher.tries,
+        )
         self._bar.remove_task(task)
-        facts |= {"that cannot be right": len(written.broken), **_failures(written.failures), **_spent(teacher)}
+        facts |= {"that cannot be right": len(written.broken), **facts_of(teacher, written.failures)}
         return [_from_teacher(example) for example in written.examples]
 
     def _phrased(self, teacher: Any, queries: Sequence[LoggedQuery], facts: dict[str, Any]) -> list[Example]:
@@ -344,8 +351,10 @@ class _Worker:
         from t2s.data.teacher.generate import phrase_queries
 
         cfg = self._cfg
-        written = phrase_queries(teacher, _subject(cfg, self._place), queries, cfg.teacher.wordings, cfg.seed, cfg.teacher.tries)
-        facts |= {"logged queries": len(queries), **_failures(written.failures), **_spent(teacher)}
+        written = phrase_queries(
+            teacher, subject_of(cfg, self._place.database, self._place.schema), queries, cfg.teacher.wordings, cfg.seed, cfg.teacher.tries
+        )
+        facts |= {"logged queries": len(queries), **facts_of(teacher, written.failures)}
         return [_from_teacher(example) for example in written.examples]
 
     # clean: v2_cleaned
@@ -400,7 +409,9 @@ class _Worker:
         from t2s.data.teacher.generate import Review, review
 
         with ExitStack() as stack:
-            opinions = review(_teacher(cfg, self._place, stack), _subject(cfg, self._place), examples, cfg.teacher.tries)
+            teacher = teacher_of(cfg, self._place.work, stack)
+            assert teacher is not None, "offline refuses a review"
+            opinions = review(teacher, subject_of(cfg, self._place.database, self._place.schema), examples, cfg.teacher.tries)
         kept, disputed = [], []
         for example, opinion in zip(examples, opinions, strict=True):
             if isinstance(opinion, Review) and not opinion.answers:
@@ -536,63 +547,6 @@ def _schema_from_json(value: Mapping[str, Any]) -> Schema:
     return Schema(tuple(Table(t["name"], tuple(column(c) for c in t["columns"]), t["comment"]) for t in value["tables"]))
 
 
-# Teachers
-
-
-def _teacher(cfg: DictConfig, place: Place, stack: ExitStack) -> Any:
-    """The teacher that the settings choose; None for the grammar."""
-    settings = cfg.teacher
-    if settings.name == "offline":
-        if settings.review:
-            raise ConfigError("teacher.review=true needs a teacher; set teacher=openai or teacher=model")
-        return None
-    from t2s.data.teacher.budget import Limits
-    from t2s.data.teacher.cache import ReplyCache
-    from t2s.data.teacher.wire import Endpoint, Sampling
-
-    if not settings.model:
-        raise ConfigError(f"teacher={settings.name} needs teacher.model=..., or T2S_TEACHER_MODEL in the environment")
-    cache = stack.enter_context(ReplyCache(place.work / "teacher.sqlite"))
-    sampling = Sampling(settings.temperature, settings.max_completion_tokens, cfg.seed)
-    if settings.name == "model":
-        from t2s.data.teacher.gguf import GgufTeacher
-
-        return stack.enter_context(GgufTeacher(Path(settings.model), sampling, settings.context_tokens, cfg.workers, cache))
-    from t2s.data.teacher.client import HttpTeacher, Patience
-
-    if not settings.base_url:
-        raise ConfigError("teacher=openai needs teacher.base_url=..., or OPENAI_BASE_URL in the environment")
-    endpoint = Endpoint(settings.base_url, settings.model, api_key=settings.api_key or "")
-    limits = Limits(settings.max_tokens, settings.max_cost, settings.prompt_price, settings.completion_price)
-    patience = Patience(settings.timeout_s, settings.tries, first_wait_s=1.0, longest_wait_s=settings.timeout_s)
-    return stack.enter_context(HttpTeacher(endpoint, sampling, patience, limits, settings.concurrency, cache))
-
-
-def _subject(cfg: DictConfig, place: Place) -> Any:
-    from t2s.data.teacher.subject import Disclosure, read_subject
-
-    settings = cfg.teacher
-    withheld = {tuple(name.lower().partition(".")[::2]) for name in settings.withheld}
-    disclosure = Disclosure(settings.values, withheld, settings.rows_per_table)
-    style = SchemaStyle(types=True, keys=True, comments=True, samples=3)
-    return read_subject(place.database, place.schema, style, disclosure, settings.notes, settings.max_schema_chars, cfg.seed)
-
-
-def _failures(failures: Sequence[Any]) -> dict[str, Any]:
-    kinds: dict[str, int] = {}
-    for failure in failures:
-        kinds[f"requests that failed ({failure.kind})"] = kinds.get(f"requests that failed ({failure.kind})", 0) + 1
-    return kinds
-
-
-def _spent(teacher: Any) -> dict[str, str]:
-    spent = getattr(teacher, "spent", None)
-    return {} if spent is None else {"spent": str(spent)}
-
-
-# What the user goes on with
-
-
 def _write_settings(cfg: DictConfig, place: Place) -> None:
     """The data setting that `t2s.train data=<name>` reads, and DVC's pipeline."""
     data = {
@@ -604,6 +558,11 @@ def _write_settings(cfg: DictConfig, place: Place) -> None:
         "val": str(place.splits["val"]),
         "held_out": {"test": str(place.splits["test"])},
         "dialect": cfg.data.dialect,
+        **(
+            {}
+            if cfg.data.dialect == "sqlite"
+            else {"instruction": f"Answer the question with one {cfg.data.dialect} query over this schema."}
+        ),
         "infer_keys": bool(cfg.data.infer_keys),
     }
     head = f"# Made by python -m t2s.prepare from {_hidden(place.source)}. Yours to change.\n"
@@ -611,12 +570,13 @@ def _write_settings(cfg: DictConfig, place: Place) -> None:
     source = () if place.remote else (str(place.database),)
     built = ("tables.json", *((place.database.name,) if place.remote else ()))
     v1, v2 = (f"{version}/pairs.jsonl" for version in VERSIONS)
+    splits = tuple(str(file.relative_to(place.directory)) for file in place.splits.values())
     stages = [
         DvcStage("build", source, ("data",), built),
         DvcStage("generate", built, ("seed", "pairs", "questions_per_query", "synthesis", "teacher", "imports"), (v1,)),
         DvcStage("clean", (v1,), ("cleaning",), (v2, "rejected.jsonl", "results.json"), ("cleaning.json",)),
-        DvcStage("split", (v1, v2), ("val", "test", "benchmarks"), tuple(str(f.relative_to(place.directory)) for f in place.splits.values()), ("report.json",)),
-    ]  # fmt: skip
+        DvcStage("split", (v1, v2), ("val", "test", "benchmarks"), splits, ("report.json",)),
+    ]
     kept = ("seed", "pairs", "questions_per_query", "imports", "val", "test", "benchmarks", "synthesis", "cleaning")
     teacher = {key: value for key, value in _plain(cfg.teacher).items() if key != "api_key"}
     settings = {

@@ -86,7 +86,7 @@ def quiet_libraries() -> None:
     """Silences what tells a user nothing: device banners, tips, loading bars, one deprecation."""
     import transformers
 
-    for name in ("lightning.pytorch", "lightning.fabric", "httpx", "transformers", "bitsandbytes"):
+    for name in ("lightning.pytorch", "lightning.fabric", "httpx", "httpx2", "transformers", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -14,7 +14,8 @@ EVERYWHERE = {"errors", "runtime"}
 # Rows from the top; a row may import the rows under it and itself, but for APART.
 ROWS = (
     {"train", "evaluate", "infer", "prepare", "pipeline", "serve"},
-    {"training"},
+    {"training", "preparation"},
+    {"teaching"},
     {"assembly", "stages"},
     {"callbacks", "export", "report", "monitor"},
     {"model", "metrics"},

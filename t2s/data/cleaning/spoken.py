@@ -34,7 +34,7 @@ _SPELLED = re.compile(rf"\b({'|'.join(_TENS)})[- ]({'|'.join(_SMALL[1:10])})\b")
 _AND_A_HALF = re.compile(r"\b(\w+) and a half\b")
 _ISO_DATE = re.compile(r"(?<!\d)((?:1[5-9]|2[01])\d\d)[-/.](\d{1,2})(?:[-/.](\d{1,2}))?(?!\d)")
 _YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|2[01])\d\d(?![\d%])(?![.,]\d)")
-_SHORT_YEAR = re.compile(r"(?:['’]|(?<=\d\d\d\d[/-]))(\d\d)(?!\d)|\bFY ?(\d\d)(?!\d)")
+_SHORT_YEAR = re.compile(r"(?:['’](?=\d\d)|(?<=\d\d\d\d[/-])(?=1[3-9]|[2-9]\d))(\d\d)(?!\d)|\bFY ?(\d\d)(?!\d)")
 _BESIDE = re.compile(
     r"\b(after|later than|beyond|before|until|prior to|earlier than)\b[^.?!\d]{0,25}((?:1[5-9]|2[01])\d\d)(?!\d)", re.IGNORECASE
 )
