@@ -339,6 +339,16 @@ def test_no_limit_on_tokens_is_exceeded(desk: Desk, usage: tuple[int, int] | Non
     assert (teacher.spent.estimated_tokens == 0) is (usage is not None)
 
 
+def test_the_first_requests_keep_within_the_limit_too_before_anything_is_known_of_tokens(desk: Desk) -> None:
+    def token_a_byte(number: int, body: dict[str, Any]) -> Act:
+        return saying("x", usage=(sum(len(message["content"].encode()) for message in body["messages"]), 1), wait_s=0.02)
+
+    server = desk.server(token_a_byte)
+    teacher = desk.teacher(server.url, limits=Limits(max_tokens=1_000, max_cost=None, prompt_price=0, completion_price=0))
+    answers(teacher, [asking(f"{i}" + "ø" * 200) for i in range(4)])
+    assert 0 < teacher.spent.prompt_tokens + teacher.spent.completion_tokens <= 1_000
+
+
 def test_a_request_waits_for_what_others_do_not_use(desk: Desk) -> None:
     server = desk.server(lambda number, body: saying("x", usage=(5, 1), wait_s=0.02))
     limits = Limits(max_tokens=200, max_cost=None, prompt_price=0, completion_price=0)  # two at their longest
