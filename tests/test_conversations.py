@@ -50,6 +50,8 @@ def test_a_file_is_answered_in_one_go_unless_an_earlier_turn_lacks_its_sql() -> 
     lacking = [Example("a", "", "pond"), Example("b", "", "pond", (Turn("a", ""),))]
     assert answer_file(lacking, answer) == ["answer to a", "answer to b"]
     assert batches[1:] == [[lacking[0]], [Example("b", "", "pond", (Turn("a", "answer to a"),))]]
+    assert answer_file([*lacking, Example("c", "", "pond", (Turn("a", "SELECT 1"),))], answer)[2] == "answer to c"
+    assert batches[-1][1].history == (Turn("a", "SELECT 1"),), "SQL that is given stays"
 
 
 @pytest.mark.slow  # trains, and starts five commands

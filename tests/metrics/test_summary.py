@@ -135,6 +135,8 @@ def test_conversations_of_one_name_in_several_databases_or_sets_are_several() ->
     judged = [*talk("a", True, True), *talk("a", True, False, database="shop"), *talk("a", False)]
     totals = conversation_totals(judged)
     assert (totals["interaction_match"]["n"], totals["interaction_match"]["strict"]["matches"]) == (3, 1)
+    halves = [talk("a", True)[0], talk("a", True, True, database="shop")[1]]
+    assert conversation_totals(halves)["interaction_match"]["n"] == 2
 
 
 def test_questions_asked_alone_are_no_turns() -> None:
