@@ -72,6 +72,12 @@ def test_a_database_that_stayed_has_no_drift(tmp_path: Path, sandbox: Sandbox) -
         ("CREATE TABLE stock (a)", ["stock is new"]),
         ("ALTER TABLE notes RENAME TO note", ["notes is probably called note now"]),
         ("ALTER TABLE orders RENAME TO sales_orders", ["orders is probably called sales_orders now"]),
+        (
+            "ALTER TABLE orders DROP COLUMN status; ALTER TABLE orders ADD COLUMN remark TEXT",
+            ["orders.status is gone", "orders.remark is new"],
+        ),
+        ("ALTER TABLE orders DROP COLUMN status; ALTER TABLE orders ADD COLUMN stat INT", ["orders.status is gone", "orders.stat is new"]),
+        ("ALTER TABLE orders DROP COLUMN total; ALTER TABLE orders ADD COLUMN toll REAL", ["orders.total is gone", "orders.toll is new"]),
         ("ALTER TABLE notes RENAME TO n; ALTER TABLE n RENAME TO NOTES", []),
         ("DROP TABLE notes; CREATE TABLE stock (sku TEXT, amount INT, place TEXT)", ["notes is gone", "stock is new"]),
         ("ALTER TABLE orders DROP COLUMN total", ["orders.total is gone"]),
@@ -128,6 +134,13 @@ def test_each_pair_that_fails_says_why(tmp_path: Path, sandbox: Sandbox) -> None
     ]
 
 
+def test_only_what_a_pair_names_is_its_reason(tmp_path: Path, sandbox: Sandbox) -> None:
+    found = drift(tmp_path, "ALTER TABLE orders DROP COLUMN total; ALTER TABLE orders RENAME COLUMN status TO state", sandbox)
+    assert [(pair.example.id, [change.column for change in pair.because]) for pair in found.pairs] == [
+        *[("3", ["status"]), ("4", ["total"]), ("7", [])],
+    ]
+
+
 def test_pairs_whose_rows_changed_are_told_with_both_sizes(tmp_path: Path, sandbox: Sandbox) -> None:
     found = drift(tmp_path, "INSERT INTO orders VALUES (7, 2, 1, 'paid'); UPDATE customers SET city = 'Voss' WHERE id = 2", sandbox)
     assert [(pair.example.id, pair.kind, pair.detail, pair.because) for pair in found.pairs] == [
@@ -153,9 +166,9 @@ def test_a_pair_without_an_old_result_is_only_run(tmp_path: Path, sandbox: Sandb
 def test_hundreds_of_renamed_tables_are_compared_in_seconds(tmp_path: Path) -> None:
     before = schema(awkward.build_erp(tmp_path / "old.sqlite", 300))
     after = Schema(tuple(replace(table, name=f"Z{table.name}") for table in before.tables))
-    start = time.perf_counter()
+    start = time.process_time()
     found = list(schema_changes(before, after))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     renames = {change.table: change.now for change in found if change.kind == "table_renamed"}
     assert len(renames) > 290
     assert all(now == f"Z{name}" for name, now in renames.items())
