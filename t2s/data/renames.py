@@ -15,6 +15,8 @@ T = TypeVar("T", Table, Column)
 _ENOUGH = 0.55
 _COLUMNS_SHARED, _TABLE_NAME = 0.7, 0.3
 _NAME, _PLACE, _VALUES, _ROLE = 0.45, 0.2, 0.25, 0.1
+# One of the two has to speak for a column, whatever its place and type.
+_SOME_NAME, _SOME_VALUES = 0.4, 0.5
 
 
 def renamed_tables(before: Schema, after: Schema) -> dict[str, str]:
@@ -71,9 +73,11 @@ def _column_likeness(one: Column, other: Column, same_place: bool, alone: bool) 
     """`alone`: the only column that is gone, and the only new one; its place then says more."""
     if _kind(one) != _kind(other):
         return 0.0
-    values = _shared_values(one, other)
+    values, name = _shared_values(one, other), _alike(one.name, other.name)
+    if name < _SOME_NAME and (values or 0.0) < _SOME_VALUES:
+        return 0.0  # a column that took another's place
     role = (one.primary_key, one.references) == (other.primary_key, other.references)
-    score = _NAME * _alike(one.name, other.name) + _ROLE * role + _PLACE * same_place * (2 if alone else 1)
+    score = _NAME * name + _ROLE * role + _PLACE * same_place * (2 if alone else 1)
     return score + (_VALUES * values if values is not None else 0.0)
 
 

@@ -164,7 +164,8 @@ class _Inspected:
                 yield names
 
     def _keys(self, name: str) -> Iterator[SourceKey]:
-        for key in self._inspector.get_foreign_keys(name, schema=self.schema):
+        found = self._inspector.get_foreign_keys(name, schema=self.schema)
+        for key in sorted(found, key=lambda key: (key["constrained_columns"], key["referred_table"])):  # SQLite's come in any order
             target = key["referred_table"]
             if key.get("referred_schema") not in (None, self.schema):
                 target = f"{key['referred_schema']}.{target}"

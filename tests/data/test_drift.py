@@ -71,6 +71,12 @@ def test_a_database_that_stayed_has_no_drift(tmp_path: Path, sandbox: Sandbox) -
         ("CREATE TABLE stock (a)", ["stock is new"]),
         ("ALTER TABLE notes RENAME TO note", ["notes is probably called note now"]),
         ("ALTER TABLE orders RENAME TO sales_orders", ["orders is probably called sales_orders now"]),
+        (
+            "ALTER TABLE orders DROP COLUMN status; ALTER TABLE orders ADD COLUMN remark TEXT",
+            ["orders.status is gone", "orders.remark is new"],
+        ),
+        ("ALTER TABLE orders DROP COLUMN status; ALTER TABLE orders ADD COLUMN stat INT", ["orders.status is gone", "orders.stat is new"]),
+        ("ALTER TABLE orders DROP COLUMN total; ALTER TABLE orders ADD COLUMN toll REAL", ["orders.total is gone", "orders.toll is new"]),
         ("ALTER TABLE notes RENAME TO n; ALTER TABLE n RENAME TO NOTES", []),
         ("DROP TABLE notes; CREATE TABLE stock (sku TEXT, amount INT, place TEXT)", ["notes is gone", "stock is new"]),
         ("ALTER TABLE orders DROP COLUMN total", ["orders.total is gone"]),
@@ -124,6 +130,13 @@ def test_each_pair_that_fails_says_why(tmp_path: Path, sandbox: Sandbox) -> None
     assert list(found.lines())[-2:] == [
         f"  3 fails ({found.pairs[0].detail}): orders.status is probably called state now",
         f"  5 fails ({found.pairs[1].detail}): notes is gone",
+    ]
+
+
+def test_only_what_a_pair_names_is_its_reason(tmp_path: Path, sandbox: Sandbox) -> None:
+    found = drift(tmp_path, "ALTER TABLE orders DROP COLUMN total; ALTER TABLE orders RENAME COLUMN status TO state", sandbox)
+    assert [(pair.example.id, [change.column for change in pair.because]) for pair in found.pairs] == [
+        *[("3", ["status"]), ("4", ["total"]), ("7", [])],
     ]
 
 

@@ -59,6 +59,8 @@ def test_the_clinic_is_copied_with_its_names_comments_keys_and_views(tmp_path: P
         assert query(result.target, sql) == query(source, sql)
     assert sorted(result.views) == ["current patients", "øversikt"]
     assert [left.what for left in result.left_out] == ["view broken view"]
+    assert "no such table: main.gone" in result.left_out[0].why
+    assert query(result.target, "SELECT count(*) FROM sqlite_master WHERE name = 'broken view'") == [(0,)]
     assert all(table.whole for table in result.tables)
 
 
@@ -142,13 +144,28 @@ def test_rows_whose_partner_is_gone_are_mended_and_reported(tmp_path: Path) -> N
     script = """
         CREATE TABLE houses (id INTEGER PRIMARY KEY); INSERT INTO houses VALUES (1);
         CREATE TABLE doors (id INTEGER PRIMARY KEY, house INTEGER NOT NULL REFERENCES houses);
-        CREATE TABLE keys (id INTEGER PRIMARY KEY, door INTEGER REFERENCES doors);
-        INSERT INTO doors VALUES (1, 1), (2, 99), (3, 99); INSERT INTO keys VALUES (1, 1), (2, 2), (3, 77), (4, NULL);
+        CREATE TABLE bolts (id INTEGER PRIMARY KEY, door INTEGER REFERENCES doors);
+        INSERT INTO doors VALUES (1, 1), (2, 99), (3, 99); INSERT INTO bolts VALUES (1, 1), (2, 2), (3, 77), (4, NULL);
     """
     result = copied(build(tmp_path / "houses.sqlite", script), tmp_path)
     assert query(result.target, "SELECT * FROM doors") == [(1, 1)]
-    assert query(result.target, "SELECT * FROM keys") == [(1, 1), (2, None), (3, None), (4, None)]
-    assert sorted(left.what for left in result.left_out) == ["2 rows of doors (house)", "2 values of keys (door)"]
+    assert query(result.target, "SELECT * FROM bolts") == [(1, 1), (2, None), (3, None), (4, None)]
+    assert sorted(left.what for left in result.left_out) == ["2 rows of doors (house)", "2 values of bolts (door)"]
+
+
+def test_a_key_to_what_is_not_unique_is_left_out_and_reported(tmp_path: Path) -> None:
+    script = """
+        CREATE TABLE houses (id INTEGER PRIMARY KEY, street TEXT, nr TEXT UNIQUE); INSERT INTO houses VALUES (1, 'High', 'a');
+        CREATE TABLE doors (street TEXT REFERENCES houses (street), nr TEXT REFERENCES houses (nr), gone INT REFERENCES sheds (id));
+        INSERT INTO doors VALUES ('High', 'a', 1);
+    """
+    result = copied(build(tmp_path / "houses.sqlite", script), tmp_path)
+    assert [(left.what, left.why) for left in result.left_out] == [
+        ("foreign key doors (gone) to sheds", "that table is not copied"),
+        ("foreign key doors (street) to houses", "(street) is not unique there"),
+    ]
+    assert read_schema(result.target, 0).foreign_keys() == (ForeignKey("doors", "nr", "houses", "nr"),)
+    assert list(result.lines())[2] == "left out: foreign key doors (street) to houses: (street) is not unique there"
 
 
 def test_the_source_is_left_as_it_was(tmp_path: Path) -> None:

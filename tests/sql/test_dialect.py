@@ -188,6 +188,11 @@ def test_what_is_no_query_is_one_kind_of_error(sql: str, dialect: str) -> None:
     assert len(str(refused.value)) < 1000
 
 
+def test_sql_of_a_book_s_length_is_refused_unread() -> None:
+    with pytest.raises(DataError, match="shorten it"):
+        from_dialect(f"SELECT '{'x' * 100_000}'", "postgres")
+
+
 PIECES = st.sampled_from(
     [
         *"()*,.;'\"`[]+-/%<>=:|@#$?\\\n",
