@@ -39,7 +39,12 @@ def fault(query: tree.Query, outcome: Outcome, empty_is_fine: bool) -> str:
         return "too many rows"
     if any(all(value is None for value in column) for column in zip(*rows, strict=True)):
         return "only NULL"
-    if isinstance(query, tree.Listing) and query.limit == 0 and isinstance(query.tests[:1] and query.tests[0], tree.Named) and len(rows) > 1:
+    if (
+        isinstance(query, tree.Listing)
+        and query.limit == 0
+        and isinstance(query.tests[:1] and query.tests[0], tree.Named)
+        and len(rows) > 1
+    ):
         return "several rows of one name" if not query.tests[0].links else ""  # type: ignore[union-attr]
     return _dull(query, rows)
 
@@ -96,7 +101,10 @@ def _without_parts(query: tree.Query) -> Iterator[tree.Query]:
         yield replace(query, having=())
     if isinstance(query, tree.Grouped) and query.zeros:
         yield replace(query, zeros=False)
-    if isinstance(query, tree.CountGroups | tree.OverGroups | tree.GroupsAgainstMean | tree.TopOfEach | tree.OverTime | tree.SharesOfTotal | tree.Ranked):
+    if isinstance(
+        query,
+        tree.CountGroups | tree.OverGroups | tree.GroupsAgainstMean | tree.TopOfEach | tree.OverTime | tree.SharesOfTotal | tree.Ranked,
+    ):
         for inner in _without_parts(query.inner):
             assert isinstance(inner, tree.Grouped)
             if not isinstance(query, tree.CountGroups) or inner.having or not query.inner.having:

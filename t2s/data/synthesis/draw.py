@@ -20,7 +20,9 @@ _MOST_GROUPS = 60
 # Shares of the rows between which a threshold lies, in fortieths.
 _LOW_LEVEL, _HIGH_LEVEL = 4, 36
 _FEW_NUMBERS = 12
-_FAR = (1.0, 0.55, 0.35, 0.15, 0.08)
+_FAR = (1.0, 0.7, 0.5, 0.25, 0.12)
+# A condition that looks at all rows for each row is only drawn for tables up to this size.
+_MOST_COMPARED = 2_000
 
 
 class Draw:
@@ -226,7 +228,11 @@ class Draw:
     def _missing(self, links: Links, table: TableFacts) -> tree.Test | None:
         if len(links) > 1:
             return None
-        columns = [(c, 3.0 if c.hints.null else 0.4 if c.kind == "contact" else 1.0) for c in table.columns if 0 < c.missing < c.rows and c.kind not in ("other", "key", "link")]
+        columns = [
+            (c, 3.0 if c.hints.null else 0.4 if c.kind == "contact" else 1.0)
+            for c in table.columns
+            if 0 < c.missing < c.rows and c.kind not in ("other", "key", "link")
+        ]
         optional = [(link, 0.8) for link in self.graph.up(table.name) if link.optional and len(link.pairs) == 1]
         chosen = self.weighted([*columns, *optional])
         if chosen is None:
@@ -286,7 +292,7 @@ class Draw:
         column = self.one([c for c in self.columns(table, "number") if c.levels and c.distinct > 5])
         groups = [tree.Ref((), c) for c in self.columns(table, "category") if c.distinct <= _MOST_GROUPS and c not in table.label]
         groups += [tree.Ref((), table.column(link.pairs[0][0])) for link in self.graph.up(table.name) if self.graph.end("", (link,)).label]
-        group = self.one(groups)
+        group = self.one(groups) if table.rows <= _MOST_COMPARED else None
         return tree.AgainstMean(tree.Ref((), column), self.rng.choice((">", "<")), group) if column and group and not links else None
 
     def _extreme(self, links: Links, table: TableFacts) -> tree.Test | None:
@@ -324,7 +330,9 @@ def _overlap(a: ColumnFacts, b: ColumnFacts) -> bool:
 def is_sayable(value: Value) -> bool:
     """Whether a question can name the value as it is stored."""
     text = str(value)
-    return 0 < len(text) <= _MOST_SAID_CHARS and text.isprintable() and text == " ".join(text.split()) and '"' not in text and "%" not in text
+    return (
+        0 < len(text) <= _MOST_SAID_CHARS and text.isprintable() and text == " ".join(text.split()) and '"' not in text and "%" not in text
+    )
 
 
 def round_number(value: float, whole: bool) -> int | float:
@@ -392,7 +400,10 @@ def can_sum(column: ColumnFacts) -> bool:
     return column.sense in ("money", "quantity") and not said & _NO_SUMS and not share
 
 
-_NO_SUMS = frozenset(stem(word) for word in ("unit", "list", "per", "price", "rate", "rating", "level", "percent", "age", "score", "number", "width", "height", "year"))
+_NO_SUMS = frozenset(
+    stem(word)
+    for word in ("unit", "list", "per", "price", "rate", "rating", "level", "percent", "age", "score", "number", "width", "height", "year")
+)
 TESTS = (
     "category", "name", "number", "date", "flag", "missing", "like", "either", "versus", "days", "mean", "group_mean", "extreme", "same_as",
 )  # fmt: skip

@@ -35,6 +35,7 @@ def figure(draw: Draw, table: TableFacts) -> tree.Figure | None:
     span = draw.days(table)
     if span:
         options.append((span, 0.8))
+    options += [(pair, 0.4) for pair in _differences(numbers)]
     options += [(tree.Ref((), c), 0.25) for c in table.columns if c.form or (c.kind == "year" and c.distinct > 3)]
     what = draw.weighted(options)
     if what is None:
@@ -42,12 +43,24 @@ def figure(draw: Draw, table: TableFacts) -> tree.Figure | None:
     return tree.Figure(_function(draw, what), what)
 
 
+def _differences(numbers: list[ColumnFacts]) -> list[tree.Minus]:
+    """One price less another of the same row, where the first is nearly always higher."""
+    prices = [c for c in numbers if c.sense == "money" and not can_sum(c)]
+    return [
+        tree.Minus(tree.Ref((), a), tree.Ref((), b))
+        for a in prices
+        for b in prices
+        if a is not b and all(high >= low for high, low in zip(a.levels, b.levels, strict=True)) and a.levels[20] > b.levels[20]
+    ]
+
+
 def _function(draw: Draw, what: tree.Expr) -> tree.Function:
     if isinstance(what, tree.Product):
         return draw.weighted([("SUM", 9.0), ("AVG", 0.5), ("MAX", 0.5)]) or "SUM"
     if isinstance(what, tree.Days):
         return draw.weighted([("AVG", 5.0), ("MAX", 1.0)]) or "AVG"
-    assert isinstance(what, tree.Ref)
+    if isinstance(what, tree.Minus):
+        return draw.weighted([("AVG", 4.0), ("MAX", 1.0)]) or "AVG"
     if what.column.form or what.column.kind == "year":
         return draw.weighted([("MAX", 1.0), ("MIN", 1.0)]) or "MAX"
     total = 4.0 if can_sum(what.column) else 0.0
@@ -100,7 +113,11 @@ def per(draw: Draw, table: TableFacts) -> tree.Per | None:
     paths = [
         links
         for links in draw.graph.paths(table.name)
-        if len(links) == 1 and len(links[0].pairs) == 1 and not links[0].optional and links[0].child != links[0].parent and not draw.facts.table(table.name).column(links[0].pairs[0][0]).unique
+        if len(links) == 1
+        and len(links[0].pairs) == 1
+        and not links[0].optional
+        and links[0].child != links[0].parent
+        and not draw.facts.table(table.name).column(links[0].pairs[0][0]).unique
     ]
     links = draw.one(paths)
     if links is None:

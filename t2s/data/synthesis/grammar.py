@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from t2s.data.synthesis import figures, tree
-from t2s.data.synthesis.draw import Draw, likely
+from t2s.data.synthesis.draw import Draw, columns_of, likely
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Graph
 
 _NO_ROWS_ELSEWHERE = frozenset({"extreme", "same_as", "mean", "group_mean"})
 # A table that somebody may want to see whole.
 _SHORT = 80
+# Rows times rows that a condition on rows elsewhere may look at, where it looks for each row anew.
+_MOST_PAIRS = 3_000_000
 _SIMPLE = _NO_ROWS_ELSEWHERE | {"either", "versus", "like", "days"}
 
 
@@ -60,7 +62,11 @@ class Grammar:
         """A table whose rows one lists."""
         graph = self.draw.graph
         return self.draw.weighted(
-            [(t, self.of_views(t) * (3.0 if t.label else 1.0 if t.key else 0.2)) for t in graph.facts.tables if t.rows > 1 and not graph.is_bare_link(t)]
+            [
+                (t, self.of_views(t) * (3.0 if t.label else 1.0 if t.key else 0.2))
+                for t in graph.facts.tables
+                if t.rows > 1 and not graph.is_bare_link(t)
+            ]
         )
 
     def of_views(self, table: TableFacts) -> float:
@@ -94,8 +100,35 @@ class Grammar:
         tests = self.tests(table, counts)
         if self.draw.chance(min(self._has * rows_elsewhere, 0.9)):
             has = self.has(table)
-            return (*tests[:1], has) if has else tests
+            more = self._also(has) if has and self.draw.chance(0.25) else None
+            return (*tests[:1], has, *([more] if more else [])) if has else tests
         return tests
+
+    def _also(self, has: tree.Has) -> tree.Has | None:
+        """The same of other rows, or its opposite: bought one thing and another, ordered one year but not the next."""
+        if len(has.tests) != 1 or has.sign not in ("=", "<>"):
+            return None
+        (test,) = has.tests
+        other = self._another(test)
+        sign = "=" if has.sign == "<>" else self.draw.rng.choice(("=", "<>", "<>"))
+        return tree.Has(has.child, has.links, (other,), sign, 0) if other else None  # type: ignore[arg-type]
+
+    def _another(self, test: tree.Test) -> tree.Test | None:
+        """The condition with another literal."""
+        if isinstance(test, tree.Period) and test.unit == "year" and not test.end:
+            years = [
+                year
+                for year in range(int(test.ref.column.first[:4] or 0), int(test.ref.column.last[:4] or 0) + 1)
+                if str(year) != test.start
+            ]
+            return replace(test, start=str(self.draw.rng.choice(years))) if years else None
+        if isinstance(test, tree.Compare) and isinstance(test.what, tree.Ref) and test.sign == "=":
+            values = [value for value in self.draw.literals(test.what.column, 2) if value != test.value]
+            return replace(test, value=values[0]) if values else None
+        if isinstance(test, tree.Named) and len(test.columns) == 1:
+            values = [value for value in self.draw.literals(test.columns[0], 2) if value != test.values[0]]
+            return replace(test, values=(values[0],)) if values else None
+        return None
 
     def has(self, table: TableFacts) -> tree.Has | None:
         """Rows of another table that point to this one, directly or over a table between."""
@@ -105,13 +138,16 @@ class Grammar:
             ((below, link), below.child, 0.9 * likely((below, link)))
             for link in graph.down(table.name)
             for below in graph.down(link.child)
-            if below.child not in (table.name, link.child) and (link in graph.paths(link.child)[1:2] or (below, link) in graph.paths(below.child))
+            if below.child not in (table.name, link.child)
+            and (link in graph.paths(link.child)[1:2] or (below, link) in graph.paths(below.child))
         ]
         options = [((links, child), weight) for links, child, weight in (*near, *far)]
         chosen = draw.weighted(options)
         if chosen is None or any(len(link.pairs) > 1 for link in chosen[0][:-1]):
             return None
         links, child = chosen
+        if links[-1].optional and table.rows * draw.facts.table(child).rows > _MOST_PAIRS:
+            return None
         sign = draw.weighted([("=", 2.2), ("<>", 2.4), (">", 0.5), (">=", 0.6)]) or "="
         tests = tuple(t for t in draw.tests(child, 1 if draw.chance(0.65) else 0, _SIMPLE) if not _leads_to(t, links))
         if sign == "=" and not tests and draw.chance(0.5):
@@ -125,7 +161,7 @@ class Grammar:
         table = self.thing()
         if table is None:
             return None
-        tests = self.conditions(table, (0.4 if table.rows < _SHORT else 0.0, 5.0, 3.0, 0.8))
+        tests = self.conditions(table, (0.4 if table.rows < _SHORT else 0.0, 4.0, 4.0, 1.5))
         if not tests and table.rows >= _SHORT:
             return None
         shown = self.shown(table, tests)
@@ -137,7 +173,9 @@ class Grammar:
     def shown(self, table: TableFacts, tests: tuple[tree.Test, ...]) -> tuple[tree.Shown, ...]:
         """The row's name, perhaps some of its columns, perhaps the name of a row it points to."""
         draw = self.draw
-        columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag") and not _is_pinned(c, tests)]
+        columns = [
+            c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag") and not _is_pinned(c, tests)
+        ]
         more = draw.weighted([(0, 5.0), (1, 3.5), (2, 1.5)]) or 0
         first = [tree.Shown(tree.ByRow(()))] if table.label or table.key else []
         if not first and not columns:
@@ -173,7 +211,7 @@ class Grammar:
         if column is None:
             return None
         ref = tree.Ref((), column)
-        tests = tuple(t for t in self.tests(table, (2.5, 4.0, 1.0), _NO_ROWS_ELSEWHERE) if getattr(t, "ref", None) != ref)
+        tests = tuple(t for t in self.tests(table, (2.0, 4.0, 2.0), _NO_ROWS_ELSEWHERE) if getattr(t, "ref", None) != ref)
         shown = [s for s in self.shown(table, tests) if s.what != ref]
         if self.draw.chance(0.45):
             shown.append(tree.Shown(ref))
@@ -189,7 +227,9 @@ class Grammar:
         if table is None or named is None or not table.columns:
             return None
         columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag")]
-        above = [links for links in self.draw.graph.paths(table.name) if 1 <= len(links) <= 2 and self.draw.graph.end(table.name, links).label]
+        above = [
+            links for links in self.draw.graph.paths(table.name) if 1 <= len(links) <= 2 and self.draw.graph.end(table.name, links).label
+        ]
         options: list[tuple[tree.Shown, float]] = [(tree.Shown(tree.Ref((), c)), 1.0) for c in columns]
         options += [(tree.Shown(tree.ByRow(links)), 1.2) for links in above]
         shown = [s for s in (self.draw.weighted(options) for _ in range(self.draw.rng.choice((1, 1, 1, 2)))) if s]
@@ -206,7 +246,7 @@ class Grammar:
         ]
         options += [(tree.Ref((), c), 0.7) for c in table.columns if c.kind == "category" and c not in table.label and c.distinct > 2]
         what = self.draw.weighted(options)
-        tests = self.tests(table, (0.3, 5.0, 2.0), _NO_ROWS_ELSEWHERE)
+        tests = self.tests(table, (0.2, 4.0, 3.5, 0.8), _NO_ROWS_ELSEWHERE)
         if what is None or any(_speaks_of(test, what) for test in tests) or (isinstance(what, tree.ByRow) and not tests):
             return None
         return tree.Listing(table.name, (tree.Shown(what),), tests, None, 0, True)
@@ -221,7 +261,7 @@ class Grammar:
         measure: tree.Measure | None = tree.Count()
         if self.draw.chance(0.18):
             measure = figures.count_of(self.draw, table)
-        tests = self.conditions(table, (0.7, 5.0, 3.0, 0.8), 1.2)
+        tests = self.conditions(table, (0.5, 4.0, 4.0, 1.5), 1.2)
         return tree.Total(table.name, (measure,), tests) if measure else None
 
     def total_figure(self) -> tree.Query | None:
@@ -232,7 +272,7 @@ class Grammar:
             return None
         more = figures.figure(self.draw, table) if self.draw.chance(0.12) else None
         both = (measure,) if more is None or more == measure else (measure, more)
-        tests = self.tests(table, (1.0, 5.0, 3.0, 0.5), _NO_ROWS_ELSEWHERE)
+        tests = self.tests(table, (0.8, 4.0, 4.5, 1.2), _NO_ROWS_ELSEWHERE)
         return tree.Total(table.name, both, tuple(test for test in tests if not any(same_column(test, m) for m in both)))
 
     def total_share(self) -> tree.Query | None:
@@ -277,7 +317,7 @@ class Grammar:
         if table is None or parts is None:
             return None
         percent = isinstance(parts[0].test, tree.Period) and self.draw.chance(0.6)
-        tests = self.tests(table, (3.0, 3.0), _SIMPLE | {"date"})
+        tests = tuple(t for t in self.tests(table, (3.0, 3.0), _SIMPLE | {"date"}) if not same_subject(t, parts[0].test))
         return tree.Total(table.name, (tree.Change(*parts, percent),), tests)
 
     def two_totals(self) -> tree.Query | None:
@@ -294,6 +334,13 @@ class Grammar:
             arms = [tree.Total(table.name, (measure,), (part.test,)) for part in one]
             return tree.TwoTotals(arms[0], arms[1], self.draw.chance(0.5))
         return tree.TwoTotals(first, second, False) if first.table != second.table else None
+
+
+def same_subject(one: tree.Test, other: tree.Test) -> bool:
+    """Whether two conditions speak of one column, or of a column and the row that it belongs to."""
+    return bool(columns_of(one) & columns_of(other)) or any(
+        path and isinstance(one, tree.Named) and path == one.links for path, _ in columns_of(other)
+    )
 
 
 def same_column(test: tree.Test, measure: tree.Measure) -> bool:

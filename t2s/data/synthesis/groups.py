@@ -7,7 +7,7 @@ from dataclasses import replace
 from t2s.data.synthesis import figures, tree
 from t2s.data.synthesis.draw import round_number
 from t2s.data.synthesis.facts import TableFacts
-from t2s.data.synthesis.grammar import _NO_ROWS_ELSEWHERE, _SIMPLE, FORMS, Grammar, _leads_to, same_column
+from t2s.data.synthesis.grammar import _NO_ROWS_ELSEWHERE, _SIMPLE, FORMS, Grammar, _leads_to, same_column, same_subject
 
 
 def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree.Measure | None = None) -> tree.Grouped | None:
@@ -66,12 +66,16 @@ def _fixes(test: tree.Test, key: tree.Key) -> bool:
 
 def group_figure(g: Grammar) -> tree.Query | None:
     """A figure for each group, perhaps two, perhaps in order."""
-    grouped = _grouped(g, (3.0, 4.0, 1.5))
+    grouped = _grouped(g, (2.0, 4.0, 2.5, 0.5))
     if grouped is None:
         return None
     if g.draw.chance(0.15):
         more = figures.measure(g.draw, g.draw.facts.table(grouped.table))
-        if more and more != grouped.measures[0] and all(_is_short(m) and not _is_settled(m, grouped.keys[0]) for m in (more, grouped.measures[0])):
+        if (
+            more
+            and more != grouped.measures[0]
+            and all(_is_short(m) and not _is_settled(m, grouped.keys[0]) for m in (more, grouped.measures[0]))
+        ):
             grouped = replace(grouped, measures=(*grouped.measures, more))
     key = grouped.keys[0]
     if isinstance(key, tree.ByTime) and g.draw.chance(0.75):
@@ -83,7 +87,11 @@ def group_figure(g: Grammar) -> tree.Query | None:
 
 def _is_short(measure: tree.Measure) -> bool:
     """Whether the figure is named in a word or two, so that another fits beside it."""
-    return isinstance(measure, tree.Count | tree.CountOf | tree.Figure) and not isinstance(getattr(measure, "what", None), tree.Days) and not _of_dates(measure)
+    return (
+        isinstance(measure, tree.Count | tree.CountOf | tree.Figure)
+        and not isinstance(getattr(measure, "what", None), tree.Days)
+        and not _of_dates(measure)
+    )
 
 
 def _of_dates(measure: tree.Measure) -> bool:
@@ -100,7 +108,7 @@ def _may_be_null(measure: tree.Measure) -> bool:
 
 def group_top(g: Grammar) -> tree.Query | None:
     """The groups with the highest or lowest figure."""
-    grouped = _grouped(g, (3.0, 4.0, 1.5))
+    grouped = _grouped(g, (2.0, 4.0, 2.5, 0.5))
     if grouped is None or (isinstance(grouped.measures[0], tree.Share) and g.draw.chance(0.5)) or _of_dates(grouped.measures[0]):
         return None
     limit = g.draw.weighted([(1, 4.0), (3, 2.0), (5, 2.5), (10, 1.5)]) or 1
@@ -110,13 +118,13 @@ def group_top(g: Grammar) -> tree.Query | None:
 
 def group_having(g: Grammar) -> tree.Query | None:
     """The groups whose figure passes a limit, or is higher for one year or value than for another."""
-    grouped = _grouped(g, (3.0, 4.0, 1.0), measure=tree.Count() if g.draw.chance(0.5) else None)
+    grouped = _grouped(g, (2.5, 4.0, 2.0), measure=tree.Count() if g.draw.chance(0.5) else None)
     if grouped is None:
         return None
     table = g.draw.facts.table(grouped.table)
     if g.draw.chance(0.2):
         parts = g.two_parts(table)
-        if parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests) or _settles(grouped.keys[0], parts[0]):
+        if parts is None or any(same_subject(test, parts[0].test) for test in grouped.tests) or _settles(grouped.keys[0], parts[0]):
             return None
         return replace(grouped, measures=(), having=(tree.Having(parts[1], g.draw.rng.choice((">", "<")), parts[0]),), shows=False)
     having = _limit(g, table, grouped)
@@ -132,10 +140,6 @@ def _settles(key: tree.Key, part: tree.Part) -> bool:
     return bool(ref == key.ref)
 
 
-def _same_column(one: tree.Test, other: tree.Test) -> bool:
-    return getattr(one, "ref", getattr(one, "what", 0)) == getattr(other, "ref", getattr(other, "what", 1))
-
-
 def _limit(g: Grammar, table: TableFacts, grouped: tree.Grouped) -> tree.Having | None:
     """A limit about where the groups lie; whether some pass it and some do not is seen when the query runs."""
     measure, draw = grouped.measures[0], g.draw
@@ -146,7 +150,13 @@ def _limit(g: Grammar, table: TableFacts, grouped: tree.Grouped) -> tree.Having 
         return tree.Having(measure, sign, max(int(round_number(about, True)), 1 if sign in (">", ">=") else 2))
     if not isinstance(measure, tree.Figure) or isinstance(measure.what, tree.Days) or sign == "=":
         return None
-    column = measure.what.price.column if isinstance(measure.what, tree.Product) else measure.what.column if isinstance(measure.what, tree.Ref) else None
+    column = (
+        measure.what.price.column
+        if isinstance(measure.what, tree.Product)
+        else measure.what.column
+        if isinstance(measure.what, tree.Ref)
+        else None
+    )
     if column is None or not column.levels or column.kind == "year":
         return None
     level = column.levels[draw.rng.randint(12, 30)]
@@ -204,9 +214,11 @@ def group_parts(g: Grammar) -> tree.Query | None:
     """For each group the figure of one year or value beside that of another, or how it changed."""
     grouped = _grouped(g, (4.0, 2.0))
     parts = g.two_parts(g.draw.facts.table(grouped.table)) if grouped else None
-    if grouped is None or parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests):
+    if grouped is None or parts is None or any(same_subject(test, parts[0].test) for test in grouped.tests):
         return None
-    if any(_fixes(part.test, key) or _settles(key, part) for part in parts for key in grouped.keys) or isinstance(grouped.keys[0], tree.ByTime):
+    if any(_fixes(part.test, key) or _settles(key, part) for part in parts for key in grouped.keys) or isinstance(
+        grouped.keys[0], tree.ByTime
+    ):
         return None
     if g.draw.chance(0.35):
         change = tree.Change(*parts, percent=False)
@@ -224,7 +236,7 @@ def count_groups(g: Grammar) -> tree.Query | None:
 
 def over_groups(g: Grammar) -> tree.Query | None:
     """The average, highest or lowest figure of the groups."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     if grouped is None or not isinstance(grouped.keys[0], tree.ByRow | tree.ByTime):
         return None
     # An average over the rows pointed to has a shorter form: see `tree.Per`.
@@ -248,7 +260,7 @@ def _plain(g: Grammar, grouped: tree.Grouped | None) -> tree.Grouped | None:
 
 def groups_against_mean(g: Grammar) -> tree.Query | None:
     """The groups above or below the average of all groups."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     if grouped is None or isinstance(grouped.keys[0], tree.ByTime):
         return None
     return tree.GroupsAgainstMean(grouped, g.draw.rng.choice((">", ">", "<")))
@@ -256,13 +268,15 @@ def groups_against_mean(g: Grammar) -> tree.Query | None:
 
 def top_of_each(g: Grammar) -> tree.Query | None:
     """For each value of one key, the best of another."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0), keys=2))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0), keys=2))
     if grouped is None or isinstance(grouped.keys[0], tree.ByStep) or not isinstance(grouped.keys[1], tree.ByRow | tree.ByValue):
         return None
     within, each = grouped.keys
     if _determines(each, within) is None:
         return None
-    return tree.TopOfEach(replace(grouped, shows=g.draw.chance(0.7)), g.draw.weighted([(1, 5.0), (2, 1.0), (3, 2.0)]) or 1, g.draw.chance(0.85))
+    return tree.TopOfEach(
+        replace(grouped, shows=g.draw.chance(0.7)), g.draw.weighted([(1, 5.0), (2, 1.0), (3, 2.0)]) or 1, g.draw.chance(0.85)
+    )
 
 
 def _determines(each: tree.Key, within: tree.Key) -> bool | None:
@@ -281,7 +295,12 @@ def latest_of_each(g: Grammar) -> tree.Query | None:
         return None
     columns = [c for c in table.columns if (c.numeric or c.form) and c.distinct > 5]
     key, column = figures.key(g.draw, table), g.draw.one(columns)
-    if column is None or not table.key or not isinstance(key, tree.ByRow | tree.ByValue) or (isinstance(key, tree.ByValue) and key.ref.links):
+    if (
+        column is None
+        or not table.key
+        or not isinstance(key, tree.ByRow | tree.ByValue)
+        or (isinstance(key, tree.ByValue) and key.ref.links)
+    ):
         return None
     ref = tree.Ref((), column)
     shown = [tree.Shown(tree.ByRow(()))] + ([tree.Shown(ref)] if g.draw.chance(0.7) else [])
@@ -293,7 +312,7 @@ def latest_of_each(g: Grammar) -> tree.Query | None:
 
 def over_time(g: Grammar) -> tree.Query | None:
     """A series with the step before, the difference to it, or the sum so far."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     if grouped is None:
         return None
     dates = [(tree.Ref(links, end.date), unit) for links, end in g.ends(g.draw.facts.table(grouped.table), 1) if end.date
@@ -303,18 +322,20 @@ def over_time(g: Grammar) -> tree.Query | None:
         return None
     tests = tuple(test for test in grouped.tests if getattr(test, "ref", None) != chosen[0] or chosen[1] == "month")
     key = tree.ByTime(*chosen)
-    return tree.OverTime(replace(grouped, keys=(key,), tests=tests), g.draw.weighted([("before", 2.0), ("difference", 1.5), ("so far", 1.5)]) or "before")
+    return tree.OverTime(
+        replace(grouped, keys=(key,), tests=tests), g.draw.weighted([("before", 2.0), ("difference", 1.5), ("so far", 1.5)]) or "before"
+    )
 
 
 def shares_of_total(g: Grammar) -> tree.Query | None:
     """Each group's share of the whole."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     return tree.SharesOfTotal(grouped) if grouped and not isinstance(grouped.keys[0], tree.ByTime) else None
 
 
 def ranked(g: Grammar) -> tree.Query | None:
     """Groups with their rank."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     return tree.Ranked(grouped) if grouped and isinstance(grouped.keys[0], tree.ByRow | tree.ByValue) else None
 
 

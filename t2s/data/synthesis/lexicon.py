@@ -69,7 +69,9 @@ MONEY = _stems(
     "price cost amount salary fee total revenue budget balance value tax income wage pay payment spend sales turnover profit discount "
     "credit debit charge rent bonus freight fare premium deposit expense gross net worth refund msrp money earning donation"
 )
-QUANTITY = _stems("quantity stock unit piece item count seat ticket copy participant attendance employee member population visitor inventory")
+QUANTITY = _stems(
+    "quantity stock unit piece item count seat ticket copy participant attendance employee member population visitor inventory"
+)
 PRICE = _stems("price rate cost")
 AMOUNT_OF_GOODS = _stems("quantity qty unit piece")
 CONTACT = _stems(
@@ -109,7 +111,9 @@ UNITS = {
     "kmh": "km/h", "months": "months", "weeks": "weeks", "years": "years", "percent": "percent", "pct": "percent",
 }  # fmt: skip
 # A row of these is a record of one.
-UNCOUNTABLE = frozenset(["inventory", "stock", "staff", "equipment", "data", "information", "personnel", "attendance", "feedback", "history", "weather"])
+UNCOUNTABLE = frozenset(
+    ["inventory", "stock", "staff", "equipment", "data", "information", "personnel", "attendance", "feedback", "history", "weather"]
+)
 # A column named after its unit alone, and what it measures.
 LONE_UNITS = {"milliseconds": "length", "seconds": "length", "minutes": "length", "hours": "length", "bytes": "size", "megabytes": "size"}
 CURRENCIES = frozenset(["eur", "usd", "nok", "sek", "dkk", "gbp", "chf", "dollars", "euros", "euro"])

@@ -152,7 +152,9 @@ def _with_zeros(query: tree.Grouped, writer: QueryWriter) -> str:
     counted = inner.row_key(()) if writer.facts.table(query.table).key else inner.scope.named((), link.pairs[0][0])
     met = [f"{w.scope.named((), parent)} = {inner.scope.named((), column)}" for column, parent in link.pairs]
     on = " AND ".join([*met, *(part[len(" WHERE ") :] for part in [inner.where(query.tests)] if part)])
-    order = f" ORDER BY COUNT({counted}){' DESC' if query.order.down else ''}, {', '.join(w.tie_break(tree.ByRow(())))}" if query.order else ""
+    order = (
+        f" ORDER BY COUNT({counted}){' DESC' if query.order.down else ''}, {', '.join(w.tie_break(tree.ByRow(())))}" if query.order else ""
+    )
     source = f"{w.scope.source()} LEFT JOIN {quote_name(query.table)} {child} ON {on}"
     return f"SELECT {', '.join(shown)}, COUNT({counted}) FROM {source} GROUP BY {', '.join(grouped)}{order}"
 
@@ -207,7 +209,9 @@ def _(query: tree.GroupsAgainstMean, writer: QueryWriter) -> str:
     return f"WITH {groups} AS ({inner}) SELECT {', '.join(columns)} FROM {groups} WHERE {name} {query.sign} {mean}"
 
 
-def _named_groups(grouped: tree.Grouped, writer: QueryWriter, name: str, more: Callable[[Writer], str] | None = None) -> tuple[str, list[str]]:
+def _named_groups(
+    grouped: tree.Grouped, writer: QueryWriter, name: str, more: Callable[[Writer], str] | None = None
+) -> tuple[str, list[str]]:
     """A SELECT of groups with a name for each column, and the names of the key columns."""
     columns: list[str] = []
 

@@ -18,6 +18,7 @@ from t2s.data.synthesis.grammar import FORMS, Grammar, Weights
 from t2s.data.synthesis.graph import Graph
 from t2s.data.synthesis.phrase.registers import ask, choose
 from t2s.data.synthesis.queries import QueryWriter
+from t2s.errors import DataError
 from t2s.sql.canonical import canonical
 from t2s.sql.execute import Sandbox
 from t2s.sql.hardness import hardness
@@ -220,8 +221,18 @@ class _Maker:
             if drawn is None:
                 self.coverage.refused["nothing drawn"] += 1
                 continue
-            candidate = self._candidate(*drawn, rng)
-            reason = self._unwanted(candidate, found, shapes, room)
+            form, query = drawn
+            sql = self.writer.sql(query)
+            try:
+                level = hardness(sql)
+            except DataError:  # a name that SQLite takes and sqlglot does not
+                self.coverage.refused["cannot be parsed"] += 1
+                continue
+            if room.get(level, 0.0) <= 0:
+                self.coverage.refused["enough of that hardness"] += 1
+                continue
+            candidate = self._candidate(form, query, sql, level, rng)
+            reason = self._unwanted(candidate, found, shapes)
             if reason:
                 self.coverage.refused[reason] += 1
                 continue
@@ -230,17 +241,15 @@ class _Maker:
             room[candidate.hardness] -= 1
         return list(found.values())
 
-    def _candidate(self, form: str, query: tree.Query, rng: random.Random) -> _Candidate:
-        sql = canonical(self.writer.sql(query), self.schema)
+    def _candidate(self, form: str, query: tree.Query, written: str, level: str, rng: random.Random) -> _Candidate:
+        sql = canonical(written, self.schema)
         fine = rng.random() < self.plan.empty_share and self.ledger.empty <= self.plan.empty_share * len(self.ledger.queries)
-        return _Candidate(form, query, sql, hardness(sql), skeleton(sql), fine)
+        return _Candidate(form, query, sql, level, skeleton(sql), fine)
 
-    def _unwanted(self, candidate: _Candidate, found: dict[str, _Candidate], shapes: Counter[str], room: dict[str, float]) -> str:
+    def _unwanted(self, candidate: _Candidate, found: dict[str, _Candidate], shapes: Counter[str]) -> str:
         if candidate.sql in found or candidate.sql in self.ledger.queries:
             return "a repeat"
-        if shapes[candidate.skeleton] >= self.plan.most_per_skeleton:
-            return "enough of that skeleton"
-        return "enough of that hardness" if room.get(candidate.hardness, 0.0) <= 0 else ""
+        return "enough of that skeleton" if shapes[candidate.skeleton] >= self.plan.most_per_skeleton else ""
 
     def _room(self, dry: int) -> dict[str, float]:
         """How many more queries of each class may come now; after rounds without any, more of what there is."""

@@ -203,9 +203,7 @@ class Versus:
     right: Ref
 
 
-Test = (
-    Compare | Named | Between | OneOf | Like | Missing | Linked | Flag | Period | Either | Has | AgainstMean | Extreme | SameAs | Versus
-)
+Test = Compare | Named | Between | OneOf | Like | Missing | Linked | Flag | Period | Either | Has | AgainstMean | Extreme | SameAs | Versus
 
 # Figures ----------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from t2s.data.synthesis.phrase import spoken as say
 from t2s.data.synthesis.phrase.bits import bits
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.phrase.rows import Rows, mods, rows
-from t2s.sql.naming import plural, stem
+from t2s.sql.naming import stem
 
 _AVERAGE = ("average", "average", "mean")
 _HIGHEST, _LOWEST = ("highest", "highest", "maximum", "largest"), ("lowest", "lowest", "minimum", "smallest")
@@ -58,7 +58,11 @@ def total(what: tree.Expr, s: Speaker, table: TableFacts) -> str:
     if isinstance(what, tree.Ref) and what.column in table.goods[:1]:
         return s.pick(["number of units sold", "units sold", f"total {s.column(what.column)}"])
     noun = expr(what, s, table)
-    return noun if noun.startswith("total") else s.pick([f"total {noun}"] * 5 + [f"sum of the {plural(noun)}"] * (" of " not in noun and noun[-1] != "y"))
+    return (
+        noun
+        if noun.startswith("total")
+        else s.pick([f"total {noun}"] * 5 + [f"sum of the {say.several(noun)}"] * (" of " not in noun and noun[-1] != "y"))
+    )
 
 
 def _revenue(what: tree.Product, s: Speaker) -> str:
@@ -146,7 +150,13 @@ def does(s: Speaker, table: TableFacts, test: tree.Test) -> str:
     found: Rows = rows(s, table, [test])
     if found.tails:
         tail = found.tails[0]
-        return f"have their {tail[6:].replace(' is ', ' as ', 1)}" if tail.startswith("whose ") else tail.replace("with ", "have ", 1) if tail.startswith("with ") else f"are {tail}"
+        return (
+            f"have their {tail[6:].replace(' is ', ' as ', 1)}"
+            if tail.startswith("whose ")
+            else tail.replace("with ", "have ", 1)
+            if tail.startswith("with ")
+            else f"are {tail}"
+        )
     said = [bit.text for bit in bits(test, s, table) if bit.slot == "rel" and not bit.text.startswith("whose")]
     return s.pick(said) if said else f"are {found.text()}"
 
@@ -198,5 +208,3 @@ def steps_text(key: tree.ByStep, s: Speaker, table: TableFacts) -> str:
         return f"{noun} {names[0]} (below {low}{unit}), {names[1]} ({low} to under {high}) and {names[2]} ({high} and more)"
     first, second, third = (s.value(name, 1.0) for name in key.names)
     return f"{noun} {first}, {second} and {third}{f' ({key.ref.column.unit})' if unit else ''}"
-
-

@@ -28,12 +28,20 @@ def _(query: tree.Total, s: Speaker) -> Said:
     text = figure_text(measure, s, table, query.tests)
     asks = [f"what is the {text}"] * 2
     if isinstance(measure, tree.CountOf):
-        asks = [text.replace("number of different", "how many different", 1).replace(" with ", " have ", 1).replace(" that have ", " have ", 1).replace(" who have ", " have ", 1)]
+        asks = [
+            text.replace("number of different", "how many different", 1)
+            .replace(" with ", " have ", 1)
+            .replace(" that have ", " have ", 1)
+            .replace(" who have ", " have ", 1)
+        ]
         if " among " in text and " have " not in asks[0]:
             asks = [f"{asks[0]} are there"]
     elif isinstance(measure, tree.Share) and measure.what is None:
         whole = rows(s, table, query.tests).text()
-        asks += [f"what percentage of {whole} {does(s, table, measure.test)}", f"how many percent of {whole} {does(s, table, measure.test)}"]
+        asks += [
+            f"what percentage of {whole} {does(s, table, measure.test)}",
+            f"how many percent of {whole} {does(s, table, measure.test)}",
+        ]
     elif text.startswith(("revenue", "turnover", "sales revenue", "total revenue")):
         asks += [f"how much {text.removeprefix('total ')} did we make"] if " " not in text else [f"how high is the {text}"]
     return Said((f"the {text}",), tuple(asks))
@@ -47,7 +55,15 @@ def _two_figures(measures: Sequence[tree.Measure], s: Speaker, table: TableFacts
 def _count(query: tree.Total, s: Speaker, table: TableFacts) -> Said:
     found = rows(s, table, query.tests)
     text, halves = found.text(), found.split()
-    asks = [f"how many {halves[0]} {halves[1]}"] * 3 if halves else [f"how many {text} are there", f"how many {text} do we have", f"how many {text} do we have in total" if not query.tests else f"how many {text} are there"]
+    asks = (
+        [f"how many {halves[0]} {halves[1]}"] * 3
+        if halves
+        else [
+            f"how many {text} are there",
+            f"how many {text} do we have",
+            f"how many {text} do we have in total" if not query.tests else f"how many {text} are there",
+        ]
+    )
     return Said((f"the number of {text}", f"the number of {text}", f"the count of {text}"), tuple(asks))
 
 
@@ -81,9 +97,21 @@ def _change(change: tree.Change, s: Speaker, table: TableFacts, tests: Sequence[
             two = f"{two} (by {s.far(change.before.test.ref)})"
         percent = "percentage change" if change.percent else "change"
         asks = [f"by how {'many percent' if change.percent else 'much'} did the {figure} change from {one} to {two}{behind}"]
-        return Said((f"the {percent} in the {figure} from {one} to {two}{behind}", f"the {percent} of the {figure} between {one} and {two}{behind}"), tuple(asks))
+        return Said(
+            (
+                f"the {percent} in the {figure} from {one} to {two}{behind}",
+                f"the {percent} of the {figure} between {one} and {two}{behind}",
+            ),
+            tuple(asks),
+        )
     asks = [f"how much higher is the {figure} {after} than {before}{behind}"]
-    return Said((f"the difference between the {figure} {after} and that {before}{behind}", f"how much higher the {figure} is {after} than {before}{behind}"), tuple(asks))
+    return Said(
+        (
+            f"the difference between the {figure} {after} and that {before}{behind}",
+            f"how much higher the {figure} is {after} than {before}{behind}",
+        ),
+        tuple(asks),
+    )
 
 
 def _parts_figure(part: tree.Part, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
@@ -96,9 +124,14 @@ def _parts_figure(part: tree.Part, s: Speaker, table: TableFacts, tests: Sequenc
 
 @said.register
 def _(query: tree.TwoTotals, s: Speaker) -> Said:
-    texts = [figure_text(total_query.measures[0], s, s.facts.table(total_query.table), total_query.tests) for total_query in (query.first, query.second)]
+    texts = [
+        figure_text(total_query.measures[0], s, s.facts.table(total_query.table), total_query.tests)
+        for total_query in (query.first, query.second)
+    ]
     if query.difference:
-        return Said((f"the difference between the {texts[0]} and the {texts[1]}",), (f"by how much does the {texts[0]} exceed the {texts[1]}",))
+        return Said(
+            (f"the difference between the {texts[0]} and the {texts[1]}",), (f"by how much does the {texts[0]} exceed the {texts[1]}",)
+        )
     side = s.pick([" side by side", " next to each other", " in one row"])
     return Said((f"the {texts[0]} and the {texts[1]}{side}",), (f"what are the {texts[0]} and the {texts[1]}",))
 
@@ -138,7 +171,9 @@ def _(query: tree.Grouped, s: Speaker) -> Said:
         if len(query.keys) == 1 and isinstance(query.keys[0], tree.ByRow):
             asks.append(f"how many {counted} does each {key} have")
     elif len(query.keys) == 1 and isinstance(query.keys[0], tree.ByRow) and names_rows(query.measures[0]):
-        asks.append(f"how much {text} did each {key} bring in" if text.startswith(("revenue", "turnover")) else f"what is the {text} of each {key}")
+        asks.append(
+            f"how much {text} did each {key} bring in" if text.startswith(("revenue", "turnover")) else f"what is the {text} of each {key}"
+        )
     return Said(tuple(things), tuple(asks), _group_order(query, s, table), (f"{behind}: {text}", f"{text} {behind}"))
 
 
@@ -155,16 +190,28 @@ def _group_order(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
         return ""
     what, down = query.order.what, query.order.down
     if isinstance(what, tree.ByTime):
-        return s.pick([", in chronological order", ", oldest first", ", in order of time", ", earliest first"]) if what.unit != "weekday" else ", in order of the weekday"
+        return (
+            s.pick([", in chronological order", ", oldest first", ", in order of time", ", earliest first"])
+            if what.unit != "weekday"
+            else ", in order of the weekday"
+        )
     if isinstance(what, tree.ByRow | tree.ByValue | tree.ByStep):
         return f", sorted by {key_text(what, s, table)}"
     if len(query.measures) > 1:
         return f", sorted by {base(query.measures[0], s, table)}, {'highest' if down else 'lowest'} first"
     if isinstance(what, tree.Count):
-        return s.pick([", highest first", ", most first", ", largest number first", ", in descending order"]) if down else s.pick([", fewest first", ", smallest number first", ", lowest first"])
+        return (
+            s.pick([", highest first", ", most first", ", largest number first", ", in descending order"])
+            if down
+            else s.pick([", fewest first", ", smallest number first", ", lowest first"])
+        )
     if isinstance(what, tree.Figure) and isinstance(what.what, tree.Ref) and what.what.column.form:
         return ", latest first" if down else ", earliest first"
-    return s.pick([", highest first", ", biggest first", ", from highest to lowest", ", in descending order"]) if down else s.pick([", lowest first", ", from lowest to highest", ", in ascending order"])
+    return (
+        s.pick([", highest first", ", biggest first", ", from highest to lowest", ", in descending order"])
+        if down
+        else s.pick([", lowest first", ", from lowest to highest", ", in ascending order"])
+    )
 
 
 def superlative(measure: tree.Measure, highest: bool, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
@@ -189,16 +236,35 @@ def _top_groups(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
     assert query.order
     key, best = key_text(query.keys[0], s, table), superlative(query.measures[0], query.order.down, s, table, query.tests)
     count = s.pick([str(query.limit), say.small(query.limit)])
-    figure = s.pick(["figure", "number"]) if isinstance(query.measures[0], tree.Count | tree.CountOf) else s.pick(["amount", "figure"]) if names_rows(query.measures[0]) else "figure"
-    with_it = s.pick([f", with the {figure}", f", {figure} included", f", along with the {figure}", f", showing the {figure} as well"]) if query.shows else ""
-    only = "" if query.shows else s.pick(["", "", "", " (just the name)" if isinstance(query.keys[0], tree.ByRow) and query.limit == 1 else ""])
+    figure = (
+        s.pick(["figure", "number"])
+        if isinstance(query.measures[0], tree.Count | tree.CountOf)
+        else s.pick(["amount", "figure"])
+        if names_rows(query.measures[0])
+        else "figure"
+    )
+    with_it = (
+        s.pick([f", with the {figure}", f", {figure} included", f", along with the {figure}", f", showing the {figure} as well"])
+        if query.shows
+        else ""
+    )
+    only = (
+        ""
+        if query.shows
+        else s.pick(["", "", "", " (just the name)" if isinstance(query.keys[0], tree.ByRow) and query.limit == 1 else ""])
+    )
     if query.limit == 1:
         asks = [f"which {key} has {best}"] * 2
         if isinstance(query.keys[0], tree.ByTime):
             asks = [f"in which {key} do we see {best}", f"which {key} has {best}"]
         return Said((f"the {key} with {best}",), tuple(asks), with_it or only)
     several = s.plural_of(key)
-    things = [f"the {count} {several} with {best}", f"the top {count} {several} by {_by(query, s, table)}" if query.order.down else f"the bottom {count} {several} by {_by(query, s, table)}"]
+    things = [
+        f"the {count} {several} with {best}",
+        f"the top {count} {several} by {_by(query, s, table)}"
+        if query.order.down
+        else f"the bottom {count} {several} by {_by(query, s, table)}",
+    ]
     return Said(tuple(things), (f"which {count} {several} have {best}", f"which are the {count} {several} with {best}"), with_it)
 
 
@@ -241,8 +307,16 @@ def _having(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
         with_it = s.pick([f", with the {figure}", f", and the {figure}", f", showing the {figure} too"])
     word = "in" if isinstance(query.keys[0], tree.ByTime) else "with"
     if isinstance(query.keys[0], tree.ByTime):
-        return Said((f"the {several} with {what}", f"all {several} with {what}"), (f"in which {several} do we see {what}", f"which {several} have {what}"), with_it)
-    return Said((f"all {several} {word} {what}", f"the {several} {word} {what}"), (f"which {several} have {what}",) * 2 + (f"which {several} are there with {what}",), with_it)
+        return Said(
+            (f"the {several} with {what}", f"all {several} with {what}"),
+            (f"in which {several} do we see {what}", f"which {several} have {what}"),
+            with_it,
+        )
+    return Said(
+        (f"all {several} {word} {what}", f"the {several} {word} {what}"),
+        (f"which {several} have {what}",) * 2 + (f"which {several} are there with {what}",),
+        with_it,
+    )
 
 
 def _passing(query: tree.Grouped, s: Speaker, table: TableFacts) -> tuple[str, str, str]:
@@ -255,7 +329,9 @@ def _passing(query: tree.Grouped, s: Speaker, table: TableFacts) -> tuple[str, s
 
 def _zeros(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
     key, counted = key_text(query.keys[0], s, table), rows(s, table, query.tests).text()
-    none = s.pick([", zeros included", ", including those with none", f", also for {s.plural_of(key)} without any", ", with 0 where there are none"])
+    none = s.pick(
+        [", zeros included", ", including those with none", f", also for {s.plural_of(key)} without any", ", with 0 where there are none"]
+    )
     things = (f"every {key} with the number of {counted}{none}", f"the number of {counted} for every {key}{none}")
     return Said(things, (f"how many {counted} does each {key} have{none}",), _group_order(query, s, table))
 
@@ -304,12 +380,18 @@ def _(query: tree.GroupsAgainstMean, s: Speaker) -> Said:
         counted = rows(s, table, inner.tests).text()
         word = "more" if query.sign == ">" else "fewer"
         return Said(
-            (f"the {several} with {word} {counted} than the average {key}", f"all {several} whose number of {counted} is {side} the average of all {several}"),
+            (
+                f"the {several} with {word} {counted} than the average {key}",
+                f"all {several} whose number of {counted} is {side} the average of all {several}",
+            ),
             (f"which {several} have {word} {counted} than the average {key}",),
         )
     text = figure_text(inner.measures[0], s, table, inner.tests)
     return Said(
-        (f"the {several} whose {text} is {side} the average of all {several}", f"all {several} with {say.a(text)} {side} the average over the {several}"),
+        (
+            f"the {several} whose {text} is {side} the average of all {several}",
+            f"all {several} with {say.a(text)} {side} the average over the {several}",
+        ),
         (f"which {several} have {say.a(text)} {side} the average of all {several}",),
     )
 
@@ -330,7 +412,8 @@ def _(query: tree.Ranked, s: Speaker) -> Said:
     table, inner = _entered(query.inner, s), query.inner
     key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
     several = s.plural_of(key)
-    things = (f"a ranking of the {several} by {text}, with figure and rank, best first", f"the {several} ranked by {text}: {key}, figure and rank, highest first")
+    things = (
+        f"a ranking of the {several} by {text}, with figure and rank, best first",
+        f"the {several} ranked by {text}: {key}, figure and rank, highest first",
+    )
     return Said(things, (f"how do the {several} rank by {text}, with figure and rank, highest first",))
-
-

@@ -31,7 +31,11 @@ def _(query: tree.Listing, s: Speaker) -> Said:
         return _with_columns(found, columns, s, table, tail)
     is_one = len(columns) == 1
     text = say.listed(columns)
-    asks = [f"what {'is' if is_one else 'are'} the {text} of {found.text()}"] if not is_one else [f"what is the {text} of each of the {found.text()}"]
+    asks = (
+        [f"what {'is' if is_one else 'are'} the {text} of {found.text()}"]
+        if not is_one
+        else [f"what is the {text} of each of the {found.text()}"]
+    )
     return Said((f"the {text} of {found.text()}", f"the {text} of all {found.text()}"), tuple(asks), tail)
 
 
@@ -60,7 +64,11 @@ def _names(found: Rows, s: Speaker, table: TableFacts, tail: str) -> Said:
     if not table.label:
         label = label if label != "ID" else f"{s.one(table)} ID"
         several = s.plural_of(label)
-        return Said((f"the {several} of {text}", f"the {several} of all {text}"), (f"which {text} are there (just the {several})", f"what are the {several} of {text}"), tail)
+        return Said(
+            (f"the {several} of {text}", f"the {several} of all {text}"),
+            (f"which {text} are there (just the {several})", f"what are the {several} of {text}"),
+            tail,
+        )
     things = [f"all {text}", f"the {text}", f"the {several} of {text}", f"all {text} by {label}" if s.chance(0.2) else f"all {text}"]
     asks = [f"what are the {several} of {text}"]
     halves = found.split()
@@ -102,14 +110,19 @@ def _look_up(query: tree.Listing, s: Speaker, table: TableFacts, named: tree.Nam
     if is_one and isinstance(only, tree.ByRow) and only.links:
         role = s.role(only.links)
         who = "who" if s.end(table.name, only.links).person else "what"
-        asks += [f"{who} is the {role} of {owner}", f"which {role} does {owner} belong to" if who == "what" else f"who is the {role} of {owner}"]
+        asks += [
+            f"{who} is the {role} of {owner}",
+            f"which {role} does {owner} belong to" if who == "what" else f"who is the {role} of {owner}",
+        ]
     if is_one and isinstance(only, tree.Ref) and only.column.form:
         verb = s.verb(only.column)
         if verb:
             asks += [f"when {'did' if verb[1] and False else 'was'} {owner} {verb[0]}"] * 2 if not verb[1] else []
     if is_one and isinstance(only, tree.Ref) and is_only_price(only.column, table):
         asks += [f"how much does {owner} cost"] * 2
-    own = f"{owner}'s {text}" if len(owner.split()) < 4 and " and " not in text and not owner.startswith("the ") else f"the {text} of {owner}"
+    own = (
+        f"{owner}'s {text}" if len(owner.split()) < 4 and " and " not in text and not owner.startswith("the ") else f"the {text} of {owner}"
+    )
     return Said((f"the {text} of {owner}", own, f"the {text} for {owner}"), tuple(asks))
 
 
@@ -168,7 +181,9 @@ def _top_things(found: Rows, before: str, behind: str, limit: int, s: Speaker, t
         lead = f"the {before} {own}" if before else f"the {own} {behind}"
         return f"{lead} among the {found.text()}"
     if limit == 1:
-        single = Rows(" ".join([*found.noun.split()[: -len(s.many(table).split())], s.one(table)]), found.posts, (), (), table.person).text()
+        single = Rows(
+            " ".join([*found.noun.split()[: -len(s.many(table).split())], s.one(table)]), found.posts, (), (), table.person
+        ).text()
         return f"the {before} {single}".replace("  ", " ") if before else f"the {single} {behind}"
     top = s.pick(["top ", "", ""]) if not before else ""
     if before:
@@ -181,10 +196,18 @@ def _top_ask(found: Rows, before: str, behind: str, limit: int, s: Speaker, tabl
     if limit == 1:
         among = "" if found.text() == s.many(table) else f" among the {found.text()}"
         if before:
-            return [f"which {s.one(table)} is the {before}{among}" if " " in before or before.endswith("est") else f"what is the {before} {s.one(table)}{among}"]
+            return [
+                f"which {s.one(table)} is the {before}{among}"
+                if " " in before or before.endswith("est")
+                else f"what is the {before} {s.one(table)}{among}"
+            ]
         return [f"which {s.one(table)} {verb}{among}", f"which of the {found.text()} {verb}"]
     count = s.pick([str(limit), say.small(limit)])
-    return [f"which are the {count} {before} {found.text()}"] if before else [f"which {count} {found.text()} {verb}" if not found.rels else f"which {count} of the {found.text()} {verb}"]
+    return (
+        [f"which are the {count} {before} {found.text()}"]
+        if before
+        else [f"which {count} {found.text()} {verb}" if not found.rels else f"which {count} of the {found.text()} {verb}"]
+    )
 
 
 def _extra(columns: list[str], one: bool, s: Speaker) -> str:
@@ -208,20 +231,33 @@ def order_text(order: tree.By, s: Speaker, table: TableFacts, query: tree.Listin
     if isinstance(order.what, tree.ByRow):
         end = s.end(table.name, order.what.links)
         if len(end.label) == 2:
-            return s.pick([", sorted by last name and then first name", ", ordered by last name, then first name"]) + (" from Z to A" if order.down else "")
+            return s.pick([", sorted by last name and then first name", ", ordered by last name, then first name"]) + (
+                " from Z to A" if order.down else ""
+            )
         if not end.label:
             return f", sorted by {s.label_noun(end)}" + (", highest first" if order.down else "")
         if order.down:
             return s.pick([", in reverse alphabetical order", f", sorted by {s.label_noun(end)} from Z to A"])
-        return s.pick([", in alphabetical order", f", sorted by {s.label_noun(end)}", f", ordered by {s.label_noun(end)}", ", sorted alphabetically"])
+        return s.pick(
+            [", in alphabetical order", f", sorted by {s.label_noun(end)}", f", ordered by {s.label_noun(end)}", ", sorted alphabetically"]
+        )
     assert isinstance(order.what, tree.Ref)
     column, noun = order.what.column, s.column(order.what.column)
     if column.form:
         word = s.pick(["newest first", "latest first", "most recent first"]) if order.down else s.pick(["oldest first", "earliest first"])
         return f", {word}" if s.is_plain_date(table, order.what) and s.chance(0.6) else f", sorted by {noun}, {word}"
     if order.down:
-        return s.pick([f", highest {noun} first", f", sorted by {noun} from high to low", f", in descending order of {noun}", f", by {noun}, highest first"])
-    return s.pick([f", lowest {noun} first", f", sorted by {noun} from low to high", f", in ascending order of {noun}", f", by {noun}, lowest first"])
+        return s.pick(
+            [
+                f", highest {noun} first",
+                f", sorted by {noun} from high to low",
+                f", in descending order of {noun}",
+                f", by {noun}, highest first",
+            ]
+        )
+    return s.pick(
+        [f", lowest {noun} first", f", sorted by {noun} from low to high", f", in ascending order of {noun}", f", by {noun}, lowest first"]
+    )
 
 
 # What rows point to -----------------------------------------------------------------------------------------------
@@ -278,7 +314,10 @@ def _set_of_rows(query: tree.SetOf, s: Speaker, what: tree.ByRow) -> Said:
     role, end = s.role(what.links), s.end(table.name, what.links)
     one, two = (rows(s, table, arm.tests).text() for arm in (query.left, query.right))
     who = "who" if end.person else "that"
-    verb = {"INTERSECT": [f"have {one} and also {two}", f"have both {one} and {two}"], "EXCEPT": [f"have {one} but no {two}", f"have {one} but not a single one of the {two}"]}
+    verb = {
+        "INTERSECT": [f"have {one} and also {two}", f"have both {one} and {two}"],
+        "EXCEPT": [f"have {one} but no {two}", f"have {one} but not a single one of the {two}"],
+    }
     does = s.pick(verb[query.word][:1] if query.word == "EXCEPT" else verb[query.word])
     several = s.plural_of(role)
     if query.counted:

@@ -51,7 +51,9 @@ def _plain(need: Said, s: Speaker) -> str:
 
 
 def _imperative(need: Said, s: Speaker) -> str:
-    figure = any(thing.startswith(("the number", "the average", "the total", "the percentage", "the revenue", "the sum")) for thing in need.things)
+    figure = any(
+        thing.startswith(("the number", "the average", "the total", "the percentage", "the revenue", "the sum")) for thing in need.things
+    )
     return _fill(s.pick(_FIGURE_ORDERS if figure else _ORDERS), need, s)
 
 

@@ -15,7 +15,8 @@ from t2s.data.synthesis.phrase.times import span
 from t2s.sql.naming import stem
 
 _CONTAINERS = frozenset(
-    stem(word) for word in "category genre department group class type album playlist course team league division section series family".split()
+    stem(word)
+    for word in "category genre department group class type album playlist course team league division section series family".split()
 )
 _ADVERBS = ("in ", "since ", "before ", "between ", "from ", "on ", "during ", "at ")
 
@@ -238,9 +239,20 @@ def _(test: tree.Has, s: Speaker, table: TableFacts) -> list[Bit]:
     deed = _deed(test, s, table, child)
     many = rows(s, child, inner).text()
     if test.sign == "=":
-        return [*deed, Bit("post", f"with at least one {rows(s, child, inner, several=False).text()}"), Bit("rel", f"have {many}"), Bit("post", f"with {many}")]
+        return [
+            *deed,
+            Bit("post", f"with at least one {rows(s, child, inner, several=False).text()}"),
+            Bit("rel", f"have {many}"),
+            Bit("post", f"with {many}"),
+        ]
     if test.sign == "<>":
-        return [*deed, Bit("post", f"without any {many}"), Bit("rel", f"have no {many}"), Bit("post", f"with no {many}"), Bit("rel", f"do not have any {many}")]
+        return [
+            *deed,
+            Bit("post", f"without any {many}"),
+            Bit("rel", f"have no {many}"),
+            Bit("post", f"with no {many}"),
+            Bit("rel", f"do not have any {many}"),
+        ]
     said = bare_limit(test.sign, s.value(test.count), s) if test.sign == ">" else f"at least {s.value(test.count)}"
     counted = rows(s, child, inner, several=test.count > 1).text()
     return [Bit("post", f"with {said} {counted}"), Bit("rel", f"have {said} {counted}")]
