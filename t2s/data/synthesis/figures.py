@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from t2s.data.synthesis import tree
-from t2s.data.synthesis.draw import Draw, can_sum, likely, round_number
+from t2s.data.synthesis.draw import Draw
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Links
+from t2s.data.synthesis.sense import can_sum, likely, round_number
 
 _MOST_GROUPS = 60
 _MOST_YEARS = 30
@@ -138,7 +139,7 @@ def key(draw: Draw, table: TableFacts, barred: tuple[tree.Key, ...] = ()) -> tre
             options.append((tree.ByValue(tree.Ref(links, column)), near * _value_weight(column, end)))
         if end.date and len(links) <= 1:
             plain = not links or (not end.label and not table.date)
-            options += [(tree.ByTime(tree.Ref(links, end.date), unit), near * weight) for unit, weight in _time_units(end.date, not plain)]
+            options += [(tree.ByTime(tree.Ref(links, end.date), unit), near * weight) for unit, weight in time_units(end.date, not plain)]
     return draw.weighted([(option, weight) for option, weight in options if option not in barred])
 
 
@@ -148,7 +149,7 @@ def _value_weight(column: ColumnFacts, table: TableFacts) -> float:
     return {"category": 1.6, "year": 0.5, "flag": 0.15}.get(column.kind, 0.0)
 
 
-def _time_units(column: ColumnFacts, far: bool) -> list[tuple[tree.Literal["year", "month", "weekday"], float]]:
+def time_units(column: ColumnFacts, far: bool) -> list[tuple[tree.Bucket, float]]:
     years = int(column.last[:4]) - int(column.first[:4]) if column.first else 0
     if not 0 <= years <= _MOST_YEARS or column.first[:7] == column.last[:7]:
         return []

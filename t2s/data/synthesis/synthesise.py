@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2s.data.example import Example
-from t2s.data.synthesis import groups, tree
+from t2s.data.synthesis import groups, needs, sets
 from t2s.data.synthesis.agreement import unsaid_literals
 from t2s.data.synthesis.checks import Probe, failed, fault, probes
 from t2s.data.synthesis.coverage import Coverage
@@ -25,7 +25,7 @@ from t2s.sql.hardness import hardness
 from t2s.sql.parse import skeleton, tables, tags
 from t2s.sql.schema import Schema
 
-assert groups.ranked is FORMS["ranked"]  # importing it is what puts its forms there
+assert {groups.ranked, sets.set_of} <= set(FORMS.values())  # importing them is what puts their forms there
 
 _NEEDS_PER_ROUND = 96
 # So many rounds in a row without one new pair: the database has no more to give.
@@ -116,7 +116,7 @@ def synthesise(
 @dataclass(frozen=True)
 class _Candidate:
     form: str
-    query: tree.Query
+    query: needs.Query
     sql: str
     hardness: str
     skeleton: str
@@ -241,7 +241,7 @@ class _Maker:
             room[candidate.hardness] -= 1
         return list(found.values())
 
-    def _candidate(self, form: str, query: tree.Query, written: str, level: str, rng: random.Random) -> _Candidate:
+    def _candidate(self, form: str, query: needs.Query, written: str, level: str, rng: random.Random) -> _Candidate:
         sql = canonical(written, self.schema)
         fine = rng.random() < self.plan.empty_share and self.ledger.empty <= self.plan.empty_share * len(self.ledger.queries)
         return _Candidate(form, query, sql, level, skeleton(sql), fine)

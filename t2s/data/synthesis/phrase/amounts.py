@@ -31,6 +31,7 @@ def base(measure: tree.Measure, s: Speaker, table: TableFacts) -> str:
     if isinstance(measure, tree.Part):
         assert measure.what is not None
         return total(measure.what, s, table)
+    assert isinstance(measure, tree.Change)
     return f"change in the {base(measure.before, s, table)}"
 
 
@@ -78,7 +79,8 @@ def _figure(measure: tree.Figure, s: Speaker, table: TableFacts) -> str:
         return total(what, s, table)
     if isinstance(what, tree.Product):
         word = {"AVG": s.pick(_AVERAGE), "MAX": s.pick(_HIGHEST), "MIN": s.pick(_LOWEST)}[measure.function]
-        return f"{word} value of {say.a(s.one(table))} ({s.column(what.quantity.column)} times {s.column(what.price.column)}{', less discount' if what.discount else ''})"
+        times = f"{s.column(what.quantity.column)} times {s.column(what.price.column)}{', less discount' if what.discount else ''}"
+        return f"{word} value of {say.a(s.one(table))} ({times})"
     noun = expr(what, s, table)
     if measure.function == "AVG":
         return f"{s.pick(_AVERAGE)} {noun}"
@@ -176,7 +178,7 @@ def key_text(key: tree.Key, s: Speaker, table: TableFacts) -> str:
 
 
 def _time_key(key: tree.ByTime, s: Speaker, table: TableFacts) -> str:
-    unit = "day of the week" if key.unit == "weekday" else key.unit
+    unit = "weekday" if key.unit == "weekday" else key.unit
     if s.is_plain_date(table, key.ref):
         return unit
     noun = s.column(key.ref.column)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs, tree
 from t2s.data.synthesis.facts import TableFacts
 from t2s.data.synthesis.phrase import spoken as say
-from t2s.data.synthesis.phrase.amounts import base, does, each, figure_text, key_text, names_rows, steps_text, total
+from t2s.data.synthesis.phrase.amounts import base, counted, does, each, figure_text, key_text, names_rows, steps_text, total
 from t2s.data.synthesis.phrase.bits import bare_limit, limit
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.phrase.rows import mods, rows
@@ -15,7 +15,7 @@ from t2s.data.synthesis.phrase.said import Said, said
 
 
 @said.register
-def _(query: tree.Total, s: Speaker) -> Said:
+def _(query: needs.Total, s: Speaker) -> Said:
     table = s.facts.table(query.table)
     measure = query.measures[0]
     if len(query.measures) == 2:
@@ -28,14 +28,8 @@ def _(query: tree.Total, s: Speaker) -> Said:
     text = figure_text(measure, s, table, query.tests)
     asks = [f"what is the {text}"] * 2
     if isinstance(measure, tree.CountOf):
-        asks = [
-            text.replace("number of different", "how many different", 1)
-            .replace(" with ", " have ", 1)
-            .replace(" that have ", " have ", 1)
-            .replace(" who have ", " have ", 1)
-        ]
-        if " among " in text and " have " not in asks[0]:
-            asks = [f"{asks[0]} are there"]
+        things, found = counted(measure, s, table), rows(s, table, query.tests).text()
+        asks = [f"how many different {things} have {found}" if measure.links else f"how many different {things} are there among {found}"]
     elif isinstance(measure, tree.Share) and measure.what is None:
         whole = rows(s, table, query.tests).text()
         asks += [
@@ -52,7 +46,7 @@ def _two_figures(measures: Sequence[tree.Measure], s: Speaker, table: TableFacts
     return f"{one} and the {two}"
 
 
-def _count(query: tree.Total, s: Speaker, table: TableFacts) -> Said:
+def _count(query: needs.Total, s: Speaker, table: TableFacts) -> Said:
     found = rows(s, table, query.tests)
     text, halves = found.text(), found.split()
     asks = (
@@ -72,7 +66,8 @@ def span_of(part: tree.Part, s: Speaker) -> str:
     test = part.test
     if isinstance(test, tree.Period):
         return say.mark(test.start)
-    assert isinstance(test, tree.Compare) and isinstance(test.what, tree.Ref)
+    assert isinstance(test, tree.Compare)
+    assert isinstance(test.what, tree.Ref)
     return f"{s.far(test.what)} {s.value(test.value)}"
 
 
@@ -123,7 +118,7 @@ def _parts_figure(part: tree.Part, s: Speaker, table: TableFacts, tests: Sequenc
 
 
 @said.register
-def _(query: tree.TwoTotals, s: Speaker) -> Said:
+def _(query: needs.TwoTotals, s: Speaker) -> Said:
     texts = [
         figure_text(total_query.measures[0], s, s.facts.table(total_query.table), total_query.tests)
         for total_query in (query.first, query.second)
@@ -140,8 +135,8 @@ def _(query: tree.TwoTotals, s: Speaker) -> Said:
 
 
 @said.register
-def _(query: tree.Grouped, s: Speaker) -> Said:
-    table = _entered(query, s)
+def _(query: needs.Grouped, s: Speaker) -> Said:
+    table = entered(query, s)
     if query.having:
         return _having(query, s, table)
     if query.limit:
@@ -177,7 +172,7 @@ def _(query: tree.Grouped, s: Speaker) -> Said:
     return Said(tuple(things), tuple(asks), _group_order(query, s, table), (f"{behind}: {text}", f"{text} {behind}"))
 
 
-def _entered(query: tree.Grouped, s: Speaker) -> TableFacts:
+def entered(query: needs.Grouped, s: Speaker) -> TableFacts:
     """The table whose rows are grouped; seen from its key where it only ties two others."""
     table, first = s.facts.table(query.table), query.keys[0]
     if isinstance(first, tree.ByRow) and first.links:
@@ -185,7 +180,7 @@ def _entered(query: tree.Grouped, s: Speaker) -> TableFacts:
     return table
 
 
-def _group_order(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
+def _group_order(query: needs.Grouped, s: Speaker, table: TableFacts) -> str:
     if not query.order:
         return ""
     what, down = query.order.what, query.order.down
@@ -232,7 +227,7 @@ def superlative(measure: tree.Measure, highest: bool, s: Speaker, table: TableFa
     return f"the {s.pick(['highest', 'highest', 'largest']) if highest else 'lowest'} {text}"
 
 
-def _top_groups(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
+def _top_groups(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
     assert query.order
     key, best = key_text(query.keys[0], s, table), superlative(query.measures[0], query.order.down, s, table, query.tests)
     count = s.pick([str(query.limit), say.small(query.limit)])
@@ -268,7 +263,7 @@ def _top_groups(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
     return Said(tuple(things), (f"which {count} {several} have {best}", f"which are the {count} {several} with {best}"), with_it)
 
 
-def _by(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
+def _by(query: needs.Grouped, s: Speaker, table: TableFacts) -> str:
     text = figure_text(query.measures[0], s, table, query.tests)
     return text
 
@@ -290,7 +285,8 @@ def _limit(having: tree.Having, s: Speaker, table: TableFacts, tests: Sequence[t
 def _against(having: tree.Having, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
     """One figure of the group against another: "more orders in 2024 than in 2023"."""
     one, two = having.measure, having.value
-    assert isinstance(one, tree.Part) and isinstance(two, tree.Part)
+    assert isinstance(one, tree.Part)
+    assert isinstance(two, tree.Part)
     first, second = _within(one, s, table), _within(two, s, table)
     if one.what is None:
         word = "more" if having.sign == ">" else "fewer"
@@ -299,8 +295,8 @@ def _against(having: tree.Having, s: Speaker, table: TableFacts, tests: Sequence
     return f"{'a higher' if having.sign == '>' else 'a lower'} {figure} {first} than {second}"
 
 
-def _having(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
-    key, several, what = _passing(query, s, table)
+def _having(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
+    _key, several, what = passing(query, s, table)
     with_it = ""
     if query.shows:
         figure = s.pick(["number", "count"]) if isinstance(query.measures[0], tree.Count | tree.CountOf) else "figure"
@@ -319,7 +315,7 @@ def _having(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
     )
 
 
-def _passing(query: tree.Grouped, s: Speaker, table: TableFacts) -> tuple[str, str, str]:
+def passing(query: needs.Grouped, s: Speaker, table: TableFacts) -> tuple[str, str, str]:
     key = key_text(query.keys[0], s, table)
     having = query.having[0]
     compares = isinstance(having.value, str | int | float)
@@ -327,7 +323,7 @@ def _passing(query: tree.Grouped, s: Speaker, table: TableFacts) -> tuple[str, s
     return key, s.plural_of(key), what
 
 
-def _zeros(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
+def _zeros(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
     key, counted = key_text(query.keys[0], s, table), rows(s, table, query.tests).text()
     none = s.pick(
         [", zeros included", ", including those with none", f", also for {s.plural_of(key)} without any", ", with 0 where there are none"]
@@ -336,84 +332,18 @@ def _zeros(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
     return Said(things, (f"how many {counted} does each {key} have{none}",), _group_order(query, s, table))
 
 
-def _steps(query: tree.Grouped, s: Speaker, table: TableFacts, key: tree.ByStep) -> Said:
+def _steps(query: needs.Grouped, s: Speaker, table: TableFacts, key: tree.ByStep) -> Said:
     counted, ranges = rows(s, table, query.tests).text(), steps_text(key, s, table)
     things = (f"the number of {counted} by {ranges}", f"the number of {counted}, grouped into {ranges}")
     return Said(things, (f"how many {counted} fall into each of the ranges {ranges}",))
 
 
-def _parts(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
+def _parts(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
     one, two = query.measures
-    assert isinstance(one, tree.Part) and isinstance(two, tree.Part)
+    assert isinstance(one, tree.Part)
+    assert isinstance(two, tree.Part)
     figure, behind = _parts_figure(one, s, table, query.tests), each(query.keys, s, table)
     first, second = _within(one, s, table), _within(two, s, table)
     beside = s.pick([" side by side", " in two columns", " next to each other", ""])
     things = (f"the {figure} {first} and {second} {behind}{beside}",)
     return Said(things, (f"what is the {figure} {first} and {second} {behind}",), heads=(f"{behind}: {figure} {first} and {second}",))
-
-
-@said.register
-def _(query: tree.CountGroups, s: Speaker) -> Said:
-    table = _entered(query.inner, s)
-    _, several, what = _passing(query.inner, s, table)
-    return Said((f"the number of {several} with {what}",), (f"how many {several} have {what}",) * 2)
-
-
-@said.register
-def _(query: tree.OverGroups, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
-    if query.function == "AVG":
-        things = (f"the average {text} per {key}", f"the average {text} per {key}")
-        return Said(things, (f"what is the average {text} per {key}",))
-    word = "highest" if query.function == "MAX" else "lowest"
-    last = "in a single" if isinstance(inner.keys[0], tree.ByTime) else "of any single"
-    return Said((f"the {word} {text} {last} {key}",), (f"what is the {word} {text} {last} {key}",))
-
-
-@said.register
-def _(query: tree.GroupsAgainstMean, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key = key_text(inner.keys[0], s, table)
-    several, side = s.plural_of(key), "above" if query.sign == ">" else "below"
-    if isinstance(inner.measures[0], tree.Count):
-        counted = rows(s, table, inner.tests).text()
-        word = "more" if query.sign == ">" else "fewer"
-        return Said(
-            (
-                f"the {several} with {word} {counted} than the average {key}",
-                f"all {several} whose number of {counted} is {side} the average of all {several}",
-            ),
-            (f"which {several} have {word} {counted} than the average {key}",),
-        )
-    text = figure_text(inner.measures[0], s, table, inner.tests)
-    return Said(
-        (
-            f"the {several} whose {text} is {side} the average of all {several}",
-            f"all {several} with {say.a(text)} {side} the average over the {several}",
-        ),
-        (f"which {several} have {say.a(text)} {side} the average of all {several}",),
-    )
-
-
-@said.register
-def _(query: tree.SharesOfTotal, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
-    whole = text.removeprefix("number of ") if isinstance(inner.measures[0], tree.Count) else text
-    return Said(
-        (f"each {key}'s share of the {whole}, in percent", f"each {key}'s percentage of the {whole}"),
-        (f"what percentage of the {whole} does each {key} account for",),
-    )
-
-
-@said.register
-def _(query: tree.Ranked, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
-    several = s.plural_of(key)
-    things = (
-        f"a ranking of the {several} by {text}, with figure and rank, best first",
-        f"the {several} ranked by {text}: {key}, figure and rank, highest first",
-    )
-    return Said(things, (f"how do the {several} rank by {text}, with figure and rank, highest first",))

@@ -188,7 +188,7 @@ class Speaker:
         """Whether a name alone tells what is meant: no other table is seen to have it."""
         if not isinstance(value, str) or value.islower() or value.isdigit() or len(value) < 3:
             return False
-        if value.lower() in {word for word in self.facts.stems}:
+        if value.lower() in self.facts.stems:
             return False
         return not any(
             value == other
