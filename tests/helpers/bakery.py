@@ -31,7 +31,15 @@ CREATE TABLE sale_lines (
 """
 _SHOPS = (("Old Mill", "Oslo", "Norway"), ("Corner", "Oslo", "Norway"), ("Harbour", "Bergen", "Norway"), ("Nybro", "Malmo", "Sweden"))
 _BAKERS = ("Ida Moe", "Per Dahl", "Eva Lind", "Jon Vik", "Siri Berg", "Ola Ness", "Tor Lien", "Liv Aas")
-_CAKES = (("Brownie", "tray"), ("Carrot", "layer"), ("Lemon", "tray"), ("Opera", "layer"), ("Plum", "tart"), ("Pear", "tart"), ("Walnut", "tray"))
+_CAKES = (
+    ("Brownie", "tray"),
+    ("Carrot", "layer"),
+    ("Lemon", "tray"),
+    ("Opera", "layer"),
+    ("Plum", "tart"),
+    ("Pear", "tart"),
+    ("Walnut", "tray"),
+)
 
 
 def build_bakery(path: Path, sales: int = 400) -> Path:
@@ -45,7 +53,8 @@ def build_bakery(path: Path, sales: int = 400) -> Path:
         for number, name in enumerate(_BAKERS, 1):
             boss, phone = (None if number <= 2 else 1 + number % 2), (None if number % 3 == 0 else f"555-0{number}")
             connection.execute(
-                "INSERT INTO bakers VALUES (?, ?, ?, ?, ?, ?, ?)", (number, *name.split(), 1 + number % 4, boss, 2500 + 137.5 * number, phone)
+                "INSERT INTO bakers VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (number, *name.split(), 1 + number % 4, boss, 2500 + 137.5 * number, phone),
             )
         for number, (name, kind) in enumerate(_CAKES, 1):
             weight = None if number == 4 else 300 + 55 * number

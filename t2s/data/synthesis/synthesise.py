@@ -29,7 +29,7 @@ assert {groups.ranked, sets.set_of} <= set(FORMS.values())  # importing them is 
 
 _NEEDS_PER_ROUND = 96
 # So many rounds in a row without one new pair: the database has no more to give.
-_MOST_DRY_ROUNDS = 12
+_MOST_DRY_ROUNDS = 8
 # How far a class of hardness may run ahead of its share.
 _SLACK = 30
 _TRIES_PER_QUESTION = 4

@@ -41,5 +41,5 @@ def graph(bakery: Path, facts: Facts) -> Graph:
 def made(bakery: Path, sandbox: Sandbox) -> tuple[list[Generated], Coverage]:
     """Some hundreds of pairs, two questions a query."""
     coverage = Coverage()
-    pairs = list(synthesise(bakery, read_schema(bakery, 4), sandbox, plan(500, questions_per_query=2), coverage))
+    pairs = list(synthesise(bakery, read_schema(bakery, 4), sandbox, plan(400, questions_per_query=2), coverage))
     return pairs, coverage

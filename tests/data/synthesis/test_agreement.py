@@ -23,7 +23,7 @@ NO_FLAGS: frozenset[str] = frozenset()
         ("more than 1,500 grams", "SELECT name FROM cakes WHERE weight_g > 1500"),
         ("average price in cents", "SELECT ROUND(AVG(list_price), 2) FROM cakes"),
         ("cakes with 'nut' in the name", "SELECT name FROM cakes WHERE name LIKE '%nut%'"),
-        ("gift cards", "SELECT COUNT(*) FROM payments WHERE method = 'gift_card'"),
+        ("gift card payments", "SELECT COUNT(*) FROM payments WHERE method = 'gift_card'"),
         ("share of open sales", "SELECT ROUND(100.0 * SUM(CASE WHEN status = 'open' THEN 1 ELSE 0 END) / COUNT(*), 2) FROM sales"),
     ],
 )
@@ -37,7 +37,11 @@ def test_a_literal_may_be_said_as_people_say_it(question: str, sql: str) -> None
         ("shops in Bergen", "SELECT name FROM shops WHERE city = 'Oslo'", ["Oslo"]),
         ("shops in Osloville", "SELECT name FROM shops WHERE city = 'Oslo'", ["Oslo"]),
         ("sales in April 2024", "SELECT COUNT(*) FROM sales WHERE strftime('%Y-%m', sold_at) = '2024-03'", ["2024-03"]),
-        ("sales in Q3 2024", "SELECT COUNT(*) FROM sales WHERE sold_at >= '2024-04-01' AND sold_at < '2024-07-01'", ["2024-04-01", "2024-07-01"]),
+        (
+            "sales in Q3 2024",
+            "SELECT COUNT(*) FROM sales WHERE sold_at >= '2024-04-01' AND sold_at < '2024-07-01'",
+            ["2024-04-01", "2024-07-01"],
+        ),
         ("top five cakes", "SELECT name FROM cakes ORDER BY list_price DESC, name LIMIT 3", ["3"]),
         ("over 150 grams", "SELECT name FROM cakes WHERE weight_g > 15", ["15"]),
         ("over 1.5 points", "SELECT name FROM cakes WHERE stars > 5", ["5"]),

@@ -106,14 +106,14 @@ def test_a_large_table_is_sampled_from_all_over(tmp_path: Path) -> None:
 def test_what_cannot_be_said_is_no_value(tmp_path: Path) -> None:
     path = built(
         tmp_path / "odd.sqlite",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, picture BLOB, mixed, nothing TEXT, essay TEXT);"
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, picture BLOB, mixed, void TEXT, essay TEXT);"
         "INSERT INTO t VALUES (1, x'00ff', 1, NULL, printf('%0200d', 1)), (2, x'01', 'a', NULL, printf('%0200d', 2)), (3, x'02', 2.5, NULL, 'x');",
     )
     table = facts_of(path).table("t")
-    assert {column.name: column.kind for column in table.columns if column.name in ("picture", "mixed", "nothing")} == {
+    assert {column.name: column.kind for column in table.columns if column.name in ("picture", "mixed", "void")} == {
         "picture": "other",
         "mixed": "other",
-        "nothing": "other",
+        "void": "other",
     }
     assert not any(len(str(value)) > 100 for value, _ in table.column("essay").values)
 
