@@ -59,12 +59,12 @@ def _is_routine(literal: exp.Literal, flags: frozenset[str]) -> bool:
     return literal.name in _ROUTINE and not compared
 
 
-def _column_of(node: exp.Expression | None) -> str:
+def _column_of(node: exp.Expr | None) -> str:
     column = node.find(exp.Column) if node is not None else None
     return column.name.lower() if column is not None else ""
 
 
-def _span_ends(tree: exp.Expression) -> dict[str, list[str]]:
+def _span_ends(tree: exp.Expr) -> dict[str, list[str]]:
     """For the days that begin and end a span, what the span is called."""
     names: dict[str, list[str]] = {}
     for both in tree.find_all(exp.And):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs, tree
 from t2s.data.synthesis.queries import QueryWriter
 from t2s.sql.execute import Outcome, Row
 
@@ -28,92 +28,106 @@ class Probe:
     kind: str
 
 
-def fault(query: tree.Query, outcome: Outcome, empty_is_fine: bool) -> str:
+def fault(query: needs.Query, outcome: Outcome, empty_is_fine: bool) -> str:
     """Why the answer is none worth asking for, in a word or two; empty if it is one."""
     if outcome.kind != "ok":
         return outcome.kind
     rows = outcome.rows
     if not rows:
-        return "" if empty_is_fine and isinstance(query, tree.Listing) else "no rows"
+        return "" if empty_is_fine and isinstance(query, needs.Listing) else "no rows"
     if len(rows) > _MOST_SHOWN:
         return "too many rows"
     if any(all(value is None for value in column) for column in zip(*rows, strict=True)):
         return "only NULL"
-    if isinstance(query, tree.Listing) and query.limit == 0 and isinstance(query.tests[:1] and query.tests[0], tree.Named) and len(rows) > 1:
+    if (
+        isinstance(query, needs.Listing)
+        and query.limit == 0
+        and isinstance(query.tests[:1] and query.tests[0], tree.Named)
+        and len(rows) > 1
+    ):
         return "several rows of one name" if not query.tests[0].links else ""  # type: ignore[union-attr]
     return _dull(query, rows)
 
 
-def _dull(query: tree.Query, rows: tuple[Row, ...]) -> str:
-    if isinstance(query, tree.Total | tree.CountGroups | tree.OverGroups) or (isinstance(query, tree.SetOf) and query.counted):
+def _dull(query: needs.Query, rows: tuple[Row, ...]) -> str:
+    if isinstance(query, needs.Total | needs.CountGroups | needs.OverGroups) or (isinstance(query, needs.SetOf) and query.counted):
         values = rows[0]
         if any(value in (0, None) for value in values):
             return "zero"
-        if isinstance(query, tree.Total) and isinstance(query.measures[0], tree.Share) and values[0] in (0.0, 100.0):
+        if isinstance(query, needs.Total) and isinstance(query.measures[0], tree.Share) and values[0] in (0.0, 100.0):
             return "all or nothing"
-        if isinstance(query, tree.Total) and isinstance(query.measures[0], tree.CountOf) and values[0] == 1:
+        if isinstance(query, needs.Total) and isinstance(query.measures[0], tree.CountOf) and values[0] == 1:
             return "one of a kind"
     grouped = getattr(query, "inner", query)
-    if isinstance(grouped, tree.Grouped) and not isinstance(query, tree.CountGroups | tree.OverGroups):
-        if len(rows) < 2 and not grouped.limit and not grouped.having and not isinstance(query, tree.GroupsAgainstMean):
+    if isinstance(grouped, needs.Grouped) and not isinstance(query, needs.CountGroups | needs.OverGroups):
+        if len(rows) < 2 and not grouped.limit and not grouped.having and not isinstance(query, needs.GroupsAgainstMean):
             return "one group"
-        if len({row[0] for row in rows}) == 1 and isinstance(query, tree.TopOfEach):
+        if len({row[0] for row in rows}) == 1 and isinstance(query, needs.TopOfEach):
             return "one group"
         if _all_alike(query, rows):
             return "all groups alike"
     return ""
 
 
-def _all_alike(query: tree.Query, rows: tuple[Row, ...]) -> bool:
-    shows = isinstance(query, tree.Grouped) and query.shows and query.measures and len(rows) > 2
+def _all_alike(query: needs.Query, rows: tuple[Row, ...]) -> bool:
+    shows = isinstance(query, needs.Grouped) and query.shows and query.measures and len(rows) > 2
     return bool(shows) and len({row[-1] for row in rows}) == 1
 
 
-def probes(query: tree.Query, writer: QueryWriter) -> Iterator[Probe]:
+def probes(query: needs.Query, writer: QueryWriter) -> Iterator[Probe]:
     """Queries whose rows tell whether all parts of the query matter and its answer is certain."""
     for changed in _without_parts(query):
         yield Probe(writer.sql(changed), "same")
-    if isinstance(query, tree.Listing) and query.limit and query.order:
-        shown = (*query.shown, tree.Shown(query.order.what))  # type: ignore[arg-type]
+    if isinstance(query, needs.Listing) and query.limit and query.order:
+        shown = (*query.shown, needs.Shown(query.order.what))  # type: ignore[arg-type]
         yield Probe(writer.sql(replace(query, shown=shown, limit=query.limit + 1)), "more")
-    if isinstance(query, tree.Grouped) and query.limit:
+    if isinstance(query, needs.Grouped) and query.limit:
         yield Probe(writer.sql(replace(query, shows=True, limit=query.limit + 1)), "more")
-    if isinstance(query, tree.TopOfEach | tree.LatestOfEach):
+    if isinstance(query, needs.TopOfEach | needs.LatestOfEach):
         yield Probe(writer.tied(query), "tied")
-    if isinstance(query, tree.Grouped) and len(query.keys) == 2:
+    if isinstance(query, needs.Grouped) and len(query.keys) == 2:
         for key in query.keys:
             yield Probe(writer.sql(replace(query, keys=(key,), order=None)), "fewer")
-    if isinstance(query, tree.TopOfEach):
+    if isinstance(query, needs.TopOfEach):
         yield Probe(writer.sql(replace(query, best=_ALL)), "same")
 
 
-def _without_parts(query: tree.Query) -> Iterator[tree.Query]:
+def _without_parts(query: needs.Query) -> Iterator[needs.Query]:
     """The query without each of its conditions, its zeros, its limit on groups, or one side of a set."""
-    if isinstance(query, tree.Listing | tree.Total | tree.Grouped):
+    if isinstance(query, needs.Listing | needs.Total | needs.Grouped):
         for place in range(len(query.tests)):
             yield replace(query, tests=query.tests[:place] + query.tests[place + 1 :])
-    if isinstance(query, tree.Grouped) and query.having:
+    if isinstance(query, needs.Grouped) and query.having:
         yield replace(query, having=())
-    if isinstance(query, tree.Grouped) and query.zeros:
+    if isinstance(query, needs.Grouped) and query.zeros:
         yield replace(query, zeros=False)
-    if isinstance(query, tree.CountGroups | tree.OverGroups | tree.GroupsAgainstMean | tree.TopOfEach | tree.OverTime | tree.SharesOfTotal | tree.Ranked):
+    if isinstance(
+        query,
+        needs.CountGroups
+        | needs.OverGroups
+        | needs.GroupsAgainstMean
+        | needs.TopOfEach
+        | needs.OverTime
+        | needs.SharesOfTotal
+        | needs.Ranked,
+    ):
         for inner in _without_parts(query.inner):
-            assert isinstance(inner, tree.Grouped)
-            if not isinstance(query, tree.CountGroups) or inner.having or not query.inner.having:
+            assert isinstance(inner, needs.Grouped)
+            if not isinstance(query, needs.CountGroups) or inner.having or not query.inner.having:
                 yield replace(query, inner=inner)
-    if isinstance(query, tree.LatestOfEach):
+    if isinstance(query, needs.LatestOfEach):
         for listing in _without_parts(query.listing):
-            assert isinstance(listing, tree.Listing)
+            assert isinstance(listing, needs.Listing)
             yield replace(query, listing=listing)
-    if isinstance(query, tree.SetOf) and not query.counted:
+    if isinstance(query, needs.SetOf) and not query.counted:
         yield query.left
         for left in _without_parts(query.left):
             yield replace(query, left=left)  # type: ignore[arg-type]
-    if isinstance(query, tree.CountGroups):
+    if isinstance(query, needs.CountGroups):
         yield replace(query, inner=replace(query.inner, having=()))
 
 
-def failed(query: tree.Query, outcome: Outcome, probe: Probe, seen: Outcome) -> str:
+def failed(query: needs.Query, outcome: Outcome, probe: Probe, seen: Outcome) -> str:
     """What a probe shows to be wrong with the query; empty if nothing."""
     if seen.kind != "ok":
         return ""
@@ -127,6 +141,6 @@ def failed(query: tree.Query, outcome: Outcome, probe: Probe, seen: Outcome) -> 
     if len(seen.rows) <= limit:
         return "fewer rows than the limit"
     last, next_one = seen.rows[limit - 1][-1], seen.rows[limit][-1]
-    if isinstance(query, tree.Grouped) and len(query.measures) > 1:
+    if isinstance(query, needs.Grouped) and len(query.measures) > 1:
         return ""
     return "a tie" if last == next_one or any(row[-1] is None for row in seen.rows[:limit]) else ""

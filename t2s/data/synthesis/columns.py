@@ -23,7 +23,17 @@ _MOST_VALUES = 300
 _LEVELS = 40
 # Each value this often on average, or no more values than this: a column of categories.
 _REPEATS, _FEW = 2.5, 12
-_YES_NO = (("1", "0"), ("Y", "N"), ("y", "n"), ("yes", "no"), ("Yes", "No"), ("T", "F"), ("true", "false"), ("TRUE", "FALSE"), ("True", "False"))
+_YES_NO = (
+    ("1", "0"),
+    ("Y", "N"),
+    ("y", "n"),
+    ("yes", "no"),
+    ("Yes", "No"),
+    ("T", "F"),
+    ("true", "false"),
+    ("TRUE", "FALSE"),
+    ("True", "False"),
+)
 _MOST_NAME_WORDS = 8
 
 
@@ -56,7 +66,9 @@ def column_facts(table: Table, column: Column, sample: TableSample, noun: str) -
         rows=sample.read,
         missing=seen.missing,
         unique=column.name in sample.unique,
-        levels=tuple(numbers[round(i * (len(numbers) - 1) / _LEVELS)] for i in range(_LEVELS + 1)) if kind in ("number", "year") and numbers else (),
+        levels=tuple(numbers[round(i * (len(numbers) - 1) / _LEVELS)] for i in range(_LEVELS + 1))
+        if kind in ("number", "year") and numbers
+        else (),
         form=form if kind == "date" else "",
         first=first,
         last=last,
@@ -130,6 +142,8 @@ def _number_kind(said: list[str], plain: list[str], seen: ColumnSample) -> Kind:
     if {"year", "yr"} & set(plain) and all(isinstance(value, int) and value in _YEARS for value in seen.counts):
         return "year"
     if lexicon.CONTACT & set(said) or lexicon.CODE & set(said[-1:]):
+        return "code"
+    if plain and plain[-1] in lexicon.KEY_ENDINGS and len(plain) > 1:
         return "code"
     if {"latitude", "longitude", "lat", "lng", "lon"} & set(plain):
         return "other"

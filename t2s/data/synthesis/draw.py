@@ -5,22 +5,23 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from t2s.data.synthesis import tree
 from t2s.data.synthesis.facts import ColumnFacts, Facts, TableFacts
-from t2s.data.synthesis.graph import Graph, Links
+from t2s.data.synthesis.graph import Graph, Link, Links
 from t2s.data.synthesis.probe import Value
-from t2s.sql.naming import stem, words
+from t2s.data.synthesis.sense import columns_of, contradict, is_sayable, likely, month_start, overlap, round_number, share_scale, splits
 
 T = TypeVar("T")
 
-_MOST_SAID_CHARS = 48
 _MOST_GROUPS = 60
 # Shares of the rows between which a threshold lies, in fortieths.
 _LOW_LEVEL, _HIGH_LEVEL = 4, 36
 _FEW_NUMBERS = 12
-_FAR = (1.0, 0.55, 0.35, 0.15, 0.08)
+_FAR = (1.0, 0.7, 0.5, 0.25, 0.12)
+# A condition that looks at all rows for each row is only drawn for tables up to this size.
+_MOST_COMPARED = 2_000
 
 
 class Draw:
@@ -156,7 +157,7 @@ class Draw:
             return tree.Between(ref, a, b) if column.levels[0] < a < b < column.levels[-1] else None
         value = round_number(column.levels[self.rng.randint(_LOW_LEVEL, _HIGH_LEVEL)], column.whole)
         sign: tree.Sign | None = self.weighted([(">", 4.0), ("<", 2.5), (">=", 2.5), ("<=", 1.0)])
-        if sign is None or not _splits(column, sign, value):
+        if sign is None or not splits(column, sign, value):
             return None
         return tree.Compare(ref, sign, value)
 
@@ -194,8 +195,8 @@ class Draw:
         year, month = int(day[:4]), int(day[5:7])
         years = int(ref.column.last[:4]) - int(ref.column.first[:4])
         kind = self.weighted(
-            [("year", 6.0 if years else 0.0), ("month", 2.5), ("quarter", 1.5), ("half", 1.0), ("since", 1.2), ("before", 1.2), ("days", 1.0),
-             ("years", 0.6 if years > 1 else 0.0), ("weekday", 0.3), ("season", 0.3 if years > 1 else 0.0)]
+            [("year", 6.0 if years else 0.0), ("month", 2.5), ("quarter", 1.5), ("half", 1.0), ("since", 1.2), ("before", 1.2),
+             ("days", 1.0), ("years", 0.6 if years > 1 else 0.0), ("weekday", 0.3), ("season", 0.3 if years > 1 else 0.0)]
         )  # fmt: skip
         if kind == "year":
             return tree.Period(ref, "year", str(year), "")
@@ -210,7 +211,7 @@ class Draw:
         if kind in ("quarter", "half"):
             size = 3 if kind == "quarter" else 6
             start = (month - 1) // size * size + 1
-            return tree.Period(ref, "day", f"{year}-{start:02d}-01", _month_start(year, start + size))
+            return tree.Period(ref, "day", f"{year}-{start:02d}-01", month_start(year, start + size))
         if kind == "days":
             begin = date.fromisoformat(day)
             return tree.Period(ref, "day", day, (begin + timedelta(days=self.rng.choice((7, 10, 14, 21, 30)))).isoformat())
@@ -226,14 +227,18 @@ class Draw:
     def _missing(self, links: Links, table: TableFacts) -> tree.Test | None:
         if len(links) > 1:
             return None
-        columns = [(c, 3.0 if c.hints.null else 0.4 if c.kind == "contact" else 1.0) for c in table.columns if 0 < c.missing < c.rows and c.kind not in ("other", "key", "link")]
-        optional = [(link, 0.8) for link in self.graph.up(table.name) if link.optional and len(link.pairs) == 1]
+        columns = [
+            (c, 3.0 if c.hints.null else 0.4 if c.kind == "contact" else 1.0)
+            for c in table.columns
+            if 0 < c.missing < c.rows and c.kind not in ("other", "key", "link")
+        ]
+        optional: list[tuple[ColumnFacts | Link, float]] = [
+            (link, 0.8) for link in self.graph.up(table.name) if link.optional and len(link.pairs) == 1
+        ]
         chosen = self.weighted([*columns, *optional])
-        if chosen is None:
-            return None
         if isinstance(chosen, ColumnFacts):
             return tree.Missing(tree.Ref(links, chosen), self.chance(0.3))
-        return tree.Linked((*links, chosen)[:-1], table.column(chosen.pairs[0][0]), self.chance(0.35))
+        return tree.Linked(links, table.column(chosen.pairs[0][0]), self.chance(0.35)) if chosen else None
 
     def _like(self, links: Links, table: TableFacts) -> tree.Test | None:
         columns = [c for c in self.columns(table, "name", "text", "code") if not links or c in table.label]
@@ -256,13 +261,13 @@ class Draw:
 
     def _versus(self, links: Links, table: TableFacts) -> tree.Test | None:
         numbers = [c for c in self.columns(table, "number") if c.levels]
-        pairs = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :] if a.sense == b.sense or _share_scale(a, b)]
+        pairs = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :] if a.sense == b.sense or share_scale(a, b)]
         dates = [c for c in table.columns if c.form]
         pairs += [(a, b) for i, a in enumerate(dates) for b in dates[i + 1 :] if a.form == b.form]
-        pair = self.one([pair for pair in pairs if _overlap(*pair)])
+        pair = self.one([pair for pair in pairs if overlap(*pair)])
         if links or not pair:
             return None
-        sign = self.rng.choice((">", "<"))
+        sign: Literal["<", ">"] = self.rng.choice((">", "<"))
         return tree.Versus(tree.Ref((), pair[0]), sign, tree.Ref((), pair[1]))
 
     def days(self, table: TableFacts) -> tree.Days | None:
@@ -286,7 +291,7 @@ class Draw:
         column = self.one([c for c in self.columns(table, "number") if c.levels and c.distinct > 5])
         groups = [tree.Ref((), c) for c in self.columns(table, "category") if c.distinct <= _MOST_GROUPS and c not in table.label]
         groups += [tree.Ref((), table.column(link.pairs[0][0])) for link in self.graph.up(table.name) if self.graph.end("", (link,)).label]
-        group = self.one(groups)
+        group = self.one(groups) if table.rows <= _MOST_COMPARED else None
         return tree.AgainstMean(tree.Ref((), column), self.rng.choice((">", "<")), group) if column and group and not links else None
 
     def _extreme(self, links: Links, table: TableFacts) -> tree.Test | None:
@@ -302,97 +307,6 @@ class Draw:
         return tree.SameAs(tree.Ref((), column), named)
 
 
-def _splits(column: ColumnFacts, sign: str, value: Value) -> bool:
-    """Whether some values lie on this side of the literal, and some do not."""
-    assert not isinstance(value, str)
-    low, high = column.levels[0], column.levels[-1]
-    return {">": low <= value < high, ">=": low < value <= high, "<": low < value <= high, "<=": low <= value < high}[sign]
-
-
-def _share_scale(a: ColumnFacts, b: ColumnFacts) -> bool:
-    return stem(words(a.name)[-1]) == stem(words(b.name)[-1]) if words(a.name) and words(b.name) else False
-
-
-def _overlap(a: ColumnFacts, b: ColumnFacts) -> bool:
-    if a.form:
-        return a.first <= b.last and b.first <= a.last
-    if a.unit != b.unit or a.levels[0] == a.levels[-1] or b.levels[0] == b.levels[-1]:
-        return False
-    return a.levels[2] < b.levels[-3] and b.levels[2] < a.levels[-3] and 0.05 < (a.levels[20] + 1) / (b.levels[20] + 1) < 20
-
-
-def is_sayable(value: Value) -> bool:
-    """Whether a question can name the value as it is stored."""
-    text = str(value)
-    return 0 < len(text) <= _MOST_SAID_CHARS and text.isprintable() and text == " ".join(text.split()) and '"' not in text and "%" not in text
-
-
-def round_number(value: float, whole: bool) -> int | float:
-    """A number somebody would choose near this one."""
-    if value == 0:
-        return 0
-    digits = 1 if abs(value) < 10 and whole else 2
-    rounded = float(f"{value:.{digits}g}")
-    if abs(rounded) >= 20:
-        step = 5 * 10 ** (len(str(int(abs(rounded)))) - 2)
-        rounded = round(rounded / step) * step
-    return int(rounded) if rounded == int(rounded) else rounded
-
-
-def _month_start(year: int, month: int) -> str:
-    return f"{year + (month - 1) // 12}-{(month - 1) % 12 + 1:02d}-01"
-
-
-def columns_of(test: tree.Test) -> set[tuple[Links, str]]:
-    """The columns a condition speaks of; for rows elsewhere, a mark of the table."""
-    if isinstance(test, tree.Either):
-        return columns_of(test.left) | columns_of(test.right)
-    if isinstance(test, tree.Has):
-        return {((), f"rows of {test.child}")}
-    if isinstance(test, tree.Named):
-        return {(test.links, column.name) for column in test.columns}
-    if isinstance(test, tree.Linked):
-        return {(test.links, test.column.name)}
-    if isinstance(test, tree.Versus):
-        return {(test.left.links, test.left.column.name), (test.right.links, test.right.column.name)}
-    if isinstance(test, tree.Compare) and isinstance(test.what, tree.Days):
-        return {(test.what.end.links, test.what.end.column.name)}
-    ref = test.what if isinstance(test, tree.Compare) else test.ref
-    assert isinstance(ref, tree.Ref)
-    return {(ref.links, ref.column.name)}
-
-
-def likely(links: Links) -> float:
-    """How much more seldom one speaks of rows along a path: of a seller than of a store, of a row's own kind than of another."""
-    share = 1.0
-    for link in links:
-        itself = 0.12 if link.people else 0.5
-        share *= itself if link.child == link.parent else 1.0 if link.plain else 0.6
-    return share
-
-
-def contradict(one: tree.Test, other: tree.Test) -> bool:
-    """Whether one says that a row points to nothing, and the other speaks of what it points to."""
-    for linked, test in ((one, other), (other, one)):
-        if isinstance(linked, tree.Linked):
-            paths = [links for links, _ in columns_of(test)]
-            if any(path[: len(linked.links)] == linked.links and linked.column.name in _steps(path, len(linked.links)) for path in paths):
-                return True
-    return False
-
-
-def _steps(path: Links, place: int) -> list[str]:
-    return [child for child, _ in path[place].pairs] if len(path) > place else []
-
-
-def can_sum(column: ColumnFacts) -> bool:
-    """Whether adding the values up makes sense: amounts and quantities, not prices, rates or levels."""
-    said = {stem(word) for word in column.noun.split()}
-    share = bool(column.levels) and column.levels[-1] <= 1 and not column.whole
-    return column.sense in ("money", "quantity") and not said & _NO_SUMS and not share
-
-
-_NO_SUMS = frozenset(stem(word) for word in ("unit", "list", "per", "price", "rate", "rating", "level", "percent", "age", "score", "number", "width", "height", "year"))
 TESTS = (
     "category", "name", "number", "date", "flag", "missing", "like", "either", "versus", "days", "mean", "group_mean", "extreme", "same_as",
 )  # fmt: skip

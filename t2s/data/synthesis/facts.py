@@ -195,7 +195,8 @@ def _label(columns: tuple[ColumnFacts, ...], noun: str, rows: int) -> tuple[Colu
     good = [c for c in (*whole, *plain, *named) if c.distinct * 3 >= c.rows - c.missing]
     if good:
         return (good[0],)
-    told = [c for c in columns if c.kind in ("name", "code") and c.unique and c.missing * 10 < rows and c.noun.split()[-1] != "id"]
+    telling = lexicon.NAME | lexicon.CODE
+    told = [c for c in columns if c.kind in ("name", "code") and c.unique and c.missing * 10 < rows and stem(c.noun.split()[-1]) in telling]
     descriptions = [c for c in columns if c.kind in ("text", "name") and c.unique and stem(c.noun) == stem("description")]
     return tuple((told or descriptions)[:1])
 

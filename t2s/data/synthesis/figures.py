@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from t2s.data.synthesis import tree
-from t2s.data.synthesis.draw import Draw, can_sum, likely, round_number
+from t2s.data.synthesis.draw import Draw
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Links
+from t2s.data.synthesis.sense import can_sum, likely, round_number
 
 _MOST_GROUPS = 60
 _MOST_YEARS = 30
@@ -35,6 +36,7 @@ def figure(draw: Draw, table: TableFacts) -> tree.Figure | None:
     span = draw.days(table)
     if span:
         options.append((span, 0.8))
+    options += [(pair, 0.4) for pair in _differences(numbers)]
     options += [(tree.Ref((), c), 0.25) for c in table.columns if c.form or (c.kind == "year" and c.distinct > 3)]
     what = draw.weighted(options)
     if what is None:
@@ -42,12 +44,24 @@ def figure(draw: Draw, table: TableFacts) -> tree.Figure | None:
     return tree.Figure(_function(draw, what), what)
 
 
+def _differences(numbers: list[ColumnFacts]) -> list[tree.Minus]:
+    """One price less another of the same row, where the first is nearly always higher."""
+    prices = [c for c in numbers if c.sense == "money" and not can_sum(c)]
+    return [
+        tree.Minus(tree.Ref((), a), tree.Ref((), b))
+        for a in prices
+        for b in prices
+        if a is not b and all(high >= low for high, low in zip(a.levels, b.levels, strict=True)) and a.levels[20] > b.levels[20]
+    ]
+
+
 def _function(draw: Draw, what: tree.Expr) -> tree.Function:
     if isinstance(what, tree.Product):
         return draw.weighted([("SUM", 9.0), ("AVG", 0.5), ("MAX", 0.5)]) or "SUM"
     if isinstance(what, tree.Days):
         return draw.weighted([("AVG", 5.0), ("MAX", 1.0)]) or "AVG"
-    assert isinstance(what, tree.Ref)
+    if isinstance(what, tree.Minus):
+        return draw.weighted([("AVG", 4.0), ("MAX", 1.0)]) or "AVG"
     if what.column.form or what.column.kind == "year":
         return draw.weighted([("MAX", 1.0), ("MIN", 1.0)]) or "MAX"
     total = 4.0 if can_sum(what.column) else 0.0
@@ -100,7 +114,11 @@ def per(draw: Draw, table: TableFacts) -> tree.Per | None:
     paths = [
         links
         for links in draw.graph.paths(table.name)
-        if len(links) == 1 and len(links[0].pairs) == 1 and not links[0].optional and links[0].child != links[0].parent and not draw.facts.table(table.name).column(links[0].pairs[0][0]).unique
+        if len(links) == 1
+        and len(links[0].pairs) == 1
+        and not links[0].optional
+        and links[0].child != links[0].parent
+        and not draw.facts.table(table.name).column(links[0].pairs[0][0]).unique
     ]
     links = draw.one(paths)
     if links is None:
@@ -121,7 +139,7 @@ def key(draw: Draw, table: TableFacts, barred: tuple[tree.Key, ...] = ()) -> tre
             options.append((tree.ByValue(tree.Ref(links, column)), near * _value_weight(column, end)))
         if end.date and len(links) <= 1:
             plain = not links or (not end.label and not table.date)
-            options += [(tree.ByTime(tree.Ref(links, end.date), unit), near * weight) for unit, weight in _time_units(end.date, not plain)]
+            options += [(tree.ByTime(tree.Ref(links, end.date), unit), near * weight) for unit, weight in time_units(end.date, not plain)]
     return draw.weighted([(option, weight) for option, weight in options if option not in barred])
 
 
@@ -131,7 +149,7 @@ def _value_weight(column: ColumnFacts, table: TableFacts) -> float:
     return {"category": 1.6, "year": 0.5, "flag": 0.15}.get(column.kind, 0.0)
 
 
-def _time_units(column: ColumnFacts, far: bool) -> list[tuple[tree.Literal["year", "month", "weekday"], float]]:
+def time_units(column: ColumnFacts, far: bool) -> list[tuple[tree.Bucket, float]]:
     years = int(column.last[:4]) - int(column.first[:4]) if column.first else 0
     if not 0 <= years <= _MOST_YEARS or column.first[:7] == column.last[:7]:
         return []

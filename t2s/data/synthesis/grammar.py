@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from t2s.data.synthesis import figures, tree
-from t2s.data.synthesis.draw import Draw, likely
+from t2s.data.synthesis import figures, needs, tree
+from t2s.data.synthesis.draw import Draw
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Graph
+from t2s.data.synthesis.sense import columns_of, likely
 
-_NO_ROWS_ELSEWHERE = frozenset({"extreme", "same_as", "mean", "group_mean"})
+NO_ROWS_ELSEWHERE = frozenset({"extreme", "same_as", "mean", "group_mean"})
 # A table that somebody may want to see whole.
 _SHORT = 80
-_SIMPLE = _NO_ROWS_ELSEWHERE | {"either", "versus", "like", "days"}
+# Rows times rows that a condition on rows elsewhere may look at, where it looks for each row anew.
+_MOST_PAIRS = 3_000_000
+SIMPLE = NO_ROWS_ELSEWHERE | {"either", "versus", "like", "days"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Grammar:
         self._forms = [(name, weight) for name, weight in weights.forms.items()]
         self._has = weights.tests.get("has", 0.0) / (sum(weights.tests.values()) or 1.0)
 
-    def need(self) -> tuple[str, tree.Query] | None:
+    def need(self) -> tuple[str, needs.Query] | None:
         """The name of a form and a need of that form; None where the database gave none this time."""
         name = self.draw.weighted(self._forms)
         query = FORMS[name](self) if name else None
@@ -60,7 +63,11 @@ class Grammar:
         """A table whose rows one lists."""
         graph = self.draw.graph
         return self.draw.weighted(
-            [(t, self.of_views(t) * (3.0 if t.label else 1.0 if t.key else 0.2)) for t in graph.facts.tables if t.rows > 1 and not graph.is_bare_link(t)]
+            [
+                (t, self.of_views(t) * (3.0 if t.label else 1.0 if t.key else 0.2))
+                for t in graph.facts.tables
+                if t.rows > 1 and not graph.is_bare_link(t)
+            ]
         )
 
     def of_views(self, table: TableFacts) -> float:
@@ -94,8 +101,35 @@ class Grammar:
         tests = self.tests(table, counts)
         if self.draw.chance(min(self._has * rows_elsewhere, 0.9)):
             has = self.has(table)
-            return (*tests[:1], has) if has else tests
+            more = self._also(has) if has and self.draw.chance(0.25) else None
+            return (*tests[:1], has, *([more] if more else [])) if has else tests
         return tests
+
+    def _also(self, has: tree.Has) -> tree.Has | None:
+        """The same of other rows, or its opposite: bought one thing and another, ordered one year but not the next."""
+        if len(has.tests) != 1 or has.sign not in ("=", "<>"):
+            return None
+        (test,) = has.tests
+        other = self._another(test)
+        sign = "=" if has.sign == "<>" else self.draw.rng.choice(("=", "<>", "<>"))
+        return tree.Has(has.child, has.links, (other,), sign, 0) if other else None  # type: ignore[arg-type]
+
+    def _another(self, test: tree.Test) -> tree.Test | None:
+        """The condition with another literal."""
+        if isinstance(test, tree.Period) and test.unit == "year" and not test.end:
+            years = [
+                year
+                for year in range(int(test.ref.column.first[:4] or 0), int(test.ref.column.last[:4] or 0) + 1)
+                if str(year) != test.start
+            ]
+            return replace(test, start=str(self.draw.rng.choice(years))) if years else None
+        if isinstance(test, tree.Compare) and isinstance(test.what, tree.Ref) and test.sign == "=":
+            values = [value for value in self.draw.literals(test.what.column, 2) if value != test.value]
+            return replace(test, value=values[0]) if values else None
+        if isinstance(test, tree.Named) and len(test.columns) == 1:
+            values = [value for value in self.draw.literals(test.columns[0], 2) if value != test.values[0]]
+            return replace(test, values=(values[0],)) if values else None
+        return None
 
     def has(self, table: TableFacts) -> tree.Has | None:
         """Rows of another table that point to this one, directly or over a table between."""
@@ -105,56 +139,60 @@ class Grammar:
             ((below, link), below.child, 0.9 * likely((below, link)))
             for link in graph.down(table.name)
             for below in graph.down(link.child)
-            if below.child not in (table.name, link.child) and (link in graph.paths(link.child)[1:2] or (below, link) in graph.paths(below.child))
+            if below.child not in (table.name, link.child) and (below, link) in graph.paths(below.child)
         ]
         options = [((links, child), weight) for links, child, weight in (*near, *far)]
         chosen = draw.weighted(options)
         if chosen is None or any(len(link.pairs) > 1 for link in chosen[0][:-1]):
             return None
         links, child = chosen
+        if links[-1].optional and table.rows * draw.facts.table(child).rows > _MOST_PAIRS:
+            return None
         sign = draw.weighted([("=", 2.2), ("<>", 2.4), (">", 0.5), (">=", 0.6)]) or "="
-        tests = tuple(t for t in draw.tests(child, 1 if draw.chance(0.65) else 0, _SIMPLE) if not _leads_to(t, links))
+        tests = tuple(t for t in draw.tests(child, 1 if draw.chance(0.65) else 0, SIMPLE) if not leads_to(t, links))
         if sign == "=" and not tests and draw.chance(0.5):
             return None
         return tree.Has(child, links, tests, sign, draw.rng.choice((1, 2, 2, 3, 4, 5)) if sign in (">", ">=") else 0)  # type: ignore[arg-type]
 
     # Listings -----------------------------------------------------------------------------------------------------
 
-    def list_rows(self) -> tree.Query | None:
+    def list_rows(self) -> needs.Query | None:
         """Some columns of the rows that fulfil conditions."""
         table = self.thing()
         if table is None:
             return None
-        tests = self.conditions(table, (0.4 if table.rows < _SHORT else 0.0, 5.0, 3.0, 0.8))
+        tests = self.conditions(table, (0.4 if table.rows < _SHORT else 0.0, 4.0, 4.0, 1.5))
         if not tests and table.rows >= _SHORT:
             return None
         shown = self.shown(table, tests)
         if not shown:
             return None
         order = self.order(table, shown) if self.draw.chance(0.28) else None
-        return tree.Listing(table.name, shown, tests, order, 0, False)
+        return needs.Listing(table.name, shown, tests, order, 0, False)
 
-    def shown(self, table: TableFacts, tests: tuple[tree.Test, ...]) -> tuple[tree.Shown, ...]:
+    def shown(self, table: TableFacts, tests: tuple[tree.Test, ...]) -> tuple[needs.Shown, ...]:
         """The row's name, perhaps some of its columns, perhaps the name of a row it points to."""
         draw = self.draw
-        columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag") and not _is_pinned(c, tests)]
+        columns = [
+            c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag") and not _is_pinned(c, tests)
+        ]
         more = draw.weighted([(0, 5.0), (1, 3.5), (2, 1.5)]) or 0
-        first = [tree.Shown(tree.ByRow(()))] if table.label or table.key else []
+        first = [needs.Shown(tree.ByRow(()))] if table.label or table.key else []
         if not first and not columns:
             return ()
-        found: list[tree.Shown] = list(first)
+        found: list[needs.Shown] = list(first)
         for _ in range(more if first else max(more, 1)):
             above = [links for links in draw.graph.paths(table.name) if len(links) == 1 and draw.graph.end(table.name, links).label]
             if above and draw.chance(0.3):
                 links = draw.one(above) or ()
-                found.append(tree.Shown(tree.ByRow(links)))
+                found.append(needs.Shown(tree.ByRow(links)))
                 continue
             column = draw.weighted([(c, 0.4 if c.kind in ("text", "contact") else 1.0) for c in columns])
             if column:
-                found.append(tree.Shown(tree.Ref((), column)))
+                found.append(needs.Shown(tree.Ref((), column)))
         return tuple(dict.fromkeys(found))
 
-    def order(self, table: TableFacts, shown: tuple[tree.Shown, ...]) -> tree.By | None:
+    def order(self, table: TableFacts, shown: tuple[needs.Shown, ...]) -> tree.By | None:
         columns = [c for c in table.columns if (c.numeric or c.form or c.kind == "year") and c.distinct > 3 and not c.missing]
         seen = [s.what for s in shown if isinstance(s.what, tree.Ref) and s.what.column in columns]
         if seen:
@@ -164,7 +202,7 @@ class Grammar:
         column = self.draw.one(columns)
         return tree.By(tree.Ref((), column), self.draw.chance(0.6)) if column else None
 
-    def list_top(self) -> tree.Query | None:
+    def list_top(self) -> needs.Query | None:
         """The first rows by a number or a date."""
         table = self.thing()
         if table is None:
@@ -173,29 +211,31 @@ class Grammar:
         if column is None:
             return None
         ref = tree.Ref((), column)
-        tests = tuple(t for t in self.tests(table, (2.5, 4.0, 1.0), _NO_ROWS_ELSEWHERE) if getattr(t, "ref", None) != ref)
+        tests = tuple(t for t in self.tests(table, (2.0, 4.0, 2.0), NO_ROWS_ELSEWHERE) if getattr(t, "ref", None) != ref)
         shown = [s for s in self.shown(table, tests) if s.what != ref]
         if self.draw.chance(0.45):
-            shown.append(tree.Shown(ref))
+            shown.append(needs.Shown(ref))
         limit = self.draw.weighted([(1, 5.0), (3, 2.0), (5, 2.5), (10, 1.5)]) or 1
         # NULL comes first in ascending order, and is nobody's lowest value.
         order = tree.By(ref, column.missing > 0 or self.draw.chance(0.65))
-        return tree.Listing(table.name, tuple(shown), tests, order, limit, False) if shown else None
+        return needs.Listing(table.name, tuple(shown), tests, order, limit, False) if shown else None
 
-    def look_up(self) -> tree.Query | None:
+    def look_up(self) -> needs.Query | None:
         """What one named row has in one or two columns, or what it points to."""
         table = self.thing()
         named = self.draw.named((), table) if table else None
         if table is None or named is None or not table.columns:
             return None
         columns = [c for c in table.columns if c not in table.label and c.kind not in ("link", "key", "other", "flag")]
-        above = [links for links in self.draw.graph.paths(table.name) if 1 <= len(links) <= 2 and self.draw.graph.end(table.name, links).label]
-        options: list[tuple[tree.Shown, float]] = [(tree.Shown(tree.Ref((), c)), 1.0) for c in columns]
-        options += [(tree.Shown(tree.ByRow(links)), 1.2) for links in above]
+        above = [
+            links for links in self.draw.graph.paths(table.name) if 1 <= len(links) <= 2 and self.draw.graph.end(table.name, links).label
+        ]
+        options: list[tuple[needs.Shown, float]] = [(needs.Shown(tree.Ref((), c)), 1.0) for c in columns]
+        options += [(needs.Shown(tree.ByRow(links)), 1.2) for links in above]
         shown = [s for s in (self.draw.weighted(options) for _ in range(self.draw.rng.choice((1, 1, 1, 2)))) if s]
-        return tree.Listing(table.name, tuple(dict.fromkeys(shown)), (named,), None, 0, False) if shown else None
+        return needs.Listing(table.name, tuple(dict.fromkeys(shown)), (named,), None, 0, False) if shown else None
 
-    def list_partners(self) -> tree.Query | None:
+    def list_partners(self) -> needs.Query | None:
         """The different rows, or values, that the rows of a table point to."""
         table = self.event()
         if table is None:
@@ -206,14 +246,14 @@ class Grammar:
         ]
         options += [(tree.Ref((), c), 0.7) for c in table.columns if c.kind == "category" and c not in table.label and c.distinct > 2]
         what = self.draw.weighted(options)
-        tests = self.tests(table, (0.3, 5.0, 2.0), _NO_ROWS_ELSEWHERE)
+        tests = self.tests(table, (0.2, 4.0, 3.5, 0.8), NO_ROWS_ELSEWHERE)
         if what is None or any(_speaks_of(test, what) for test in tests) or (isinstance(what, tree.ByRow) and not tests):
             return None
-        return tree.Listing(table.name, (tree.Shown(what),), tests, None, 0, True)
+        return needs.Listing(table.name, (needs.Shown(what),), tests, None, 0, True)
 
     # Totals -------------------------------------------------------------------------------------------------------
 
-    def total_count(self) -> tree.Query | None:
+    def total_count(self) -> needs.Query | None:
         """How many rows, or how many different rows they point to."""
         table = (self.event if self.draw.chance(0.6) else self.thing)()
         if table is None:
@@ -221,10 +261,10 @@ class Grammar:
         measure: tree.Measure | None = tree.Count()
         if self.draw.chance(0.18):
             measure = figures.count_of(self.draw, table)
-        tests = self.conditions(table, (0.7, 5.0, 3.0, 0.8), 1.2)
-        return tree.Total(table.name, (measure,), tests) if measure else None
+        tests = self.conditions(table, (0.5, 4.0, 4.0, 1.5), 1.2)
+        return needs.Total(table.name, (measure,), tests) if measure else None
 
-    def total_figure(self) -> tree.Query | None:
+    def total_figure(self) -> needs.Query | None:
         """An aggregate over the rows that fulfil conditions."""
         table = self.event()
         measure = figures.figure(self.draw, table) if table else None
@@ -232,17 +272,17 @@ class Grammar:
             return None
         more = figures.figure(self.draw, table) if self.draw.chance(0.12) else None
         both = (measure,) if more is None or more == measure else (measure, more)
-        tests = self.tests(table, (1.0, 5.0, 3.0, 0.5), _NO_ROWS_ELSEWHERE)
-        return tree.Total(table.name, both, tuple(test for test in tests if not any(same_column(test, m) for m in both)))
+        tests = self.tests(table, (0.8, 4.0, 4.5, 1.2), NO_ROWS_ELSEWHERE)
+        return needs.Total(table.name, both, tuple(test for test in tests if not any(same_column(test, m) for m in both)))
 
-    def total_share(self) -> tree.Query | None:
+    def total_share(self) -> needs.Query | None:
         """Per cent of rows, or what a row has on average for each row it points to."""
         table = self.event()
         if table is None:
             return None
         measure = (figures.share if self.draw.chance(0.6) else figures.per)(self.draw, table)
-        tests = self.tests(table, (3.0, 4.0, 1.0), _SIMPLE)
-        return tree.Total(table.name, (measure,), tests) if measure else None
+        tests = self.tests(table, (3.0, 4.0, 1.0), SIMPLE)
+        return needs.Total(table.name, (measure,), tests) if measure else None
 
     def two_parts(self, table: TableFacts) -> tuple[tree.Part, tree.Part] | None:
         """The same figure for two values of one column, or for two years."""
@@ -270,20 +310,20 @@ class Grammar:
         graph = self.draw.graph
         return [(links, graph.end(table.name, links)) for links in graph.paths(table.name) if len(links) <= longest]
 
-    def total_change(self) -> tree.Query | None:
+    def total_change(self) -> needs.Query | None:
         """By how much a figure differs between two years or two values."""
         table = self.event()
         parts = self.two_parts(table) if table else None
         if table is None or parts is None:
             return None
         percent = isinstance(parts[0].test, tree.Period) and self.draw.chance(0.6)
-        tests = self.tests(table, (3.0, 3.0), _SIMPLE | {"date"})
-        return tree.Total(table.name, (tree.Change(*parts, percent),), tests)
+        tests = tuple(t for t in self.tests(table, (3.0, 3.0), SIMPLE | {"date"}) if not same_subject(t, parts[0].test))
+        return needs.Total(table.name, (tree.Change(*parts, percent),), tests)
 
-    def two_totals(self) -> tree.Query | None:
+    def two_totals(self) -> needs.Query | None:
         """Two figures beside each other, or one less the other."""
         first, second = self.total_figure(), self.total_figure()
-        if not isinstance(first, tree.Total) or not isinstance(second, tree.Total) or len(first.measures) + len(second.measures) > 2:
+        if not isinstance(first, needs.Total) or not isinstance(second, needs.Total) or len(first.measures) + len(second.measures) > 2:
             return None
         if self.draw.chance(0.5):
             table = self.draw.facts.table(first.table)
@@ -291,9 +331,16 @@ class Grammar:
             if one is None:
                 return None
             measure: tree.Measure = tree.Figure("SUM", one[0].what) if one[0].what else tree.Count()
-            arms = [tree.Total(table.name, (measure,), (part.test,)) for part in one]
-            return tree.TwoTotals(arms[0], arms[1], self.draw.chance(0.5))
-        return tree.TwoTotals(first, second, False) if first.table != second.table else None
+            arms = [needs.Total(table.name, (measure,), (part.test,)) for part in one]
+            return needs.TwoTotals(arms[0], arms[1], self.draw.chance(0.5))
+        return needs.TwoTotals(first, second, False) if first.table != second.table else None
+
+
+def same_subject(one: tree.Test, other: tree.Test) -> bool:
+    """Whether two conditions speak of one column, or of a column and the row that it belongs to."""
+    return bool(columns_of(one) & columns_of(other)) or any(
+        path and isinstance(one, tree.Named) and path == one.links for path, _ in columns_of(other)
+    )
 
 
 def same_column(test: tree.Test, measure: tree.Measure) -> bool:
@@ -313,7 +360,7 @@ def _is_pinned(column: ColumnFacts, tests: tuple[tree.Test, ...]) -> bool:
     return False
 
 
-def _leads_to(test: tree.Test, links: tuple) -> bool:  # type: ignore[type-arg]
+def leads_to(test: tree.Test, links: tuple) -> bool:  # type: ignore[type-arg]
     """Whether a condition on the rows elsewhere would look back through the link that led there."""
     ref = getattr(test, "ref", None) or getattr(test, "what", None)
     path = getattr(ref, "links", getattr(test, "links", ()))
@@ -327,7 +374,7 @@ def _speaks_of(test: tree.Test, what: tree.ByRow | tree.Ref) -> bool:
     return isinstance(test, tree.Named) and test.links == what.links
 
 
-FORMS: dict[str, Callable[[Grammar], tree.Query | None]] = {
+FORMS: dict[str, Callable[[Grammar], needs.Query | None]] = {
     "list_rows": Grammar.list_rows,
     "list_top": Grammar.list_top,
     "look_up": Grammar.look_up,

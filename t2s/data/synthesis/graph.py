@@ -155,7 +155,9 @@ def link_role(column: ColumnFacts, target: TableFacts, *, itself: bool) -> str:
         parts = parts[:-1]
     said = spoken(" ".join(parts)) if parts else ""
     if parts[-1:] and parts[-1] in ("to", "by", "via", "from", "of", "at", "in"):
-        return {"reports to": "manager", "managed by": "manager", "referred by": "referrer", "parent of": "parent"}.get(said, column.hints.role)
+        return {"reports to": "manager", "managed by": "manager", "referred by": "referrer", "parent of": "parent"}.get(
+            said, column.hints.role
+        )
     if said in (target.noun, target.noun.split()[-1], singular(said)) and singular(said) in (target.noun, target.noun.split()[-1]):
         return column.hints.role if column.hints.role and not itself else target.noun
     if said == "parent":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from t2s.data.synthesis import figures, tree
-from t2s.data.synthesis.draw import round_number
+from t2s.data.synthesis import figures, needs, tree
 from t2s.data.synthesis.facts import TableFacts
-from t2s.data.synthesis.grammar import _NO_ROWS_ELSEWHERE, _SIMPLE, FORMS, Grammar, _leads_to, same_column
+from t2s.data.synthesis.grammar import FORMS, SIMPLE, Grammar, leads_to, same_column, same_subject
+from t2s.data.synthesis.sense import round_number
 
 
-def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree.Measure | None = None) -> tree.Grouped | None:
+def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree.Measure | None = None) -> needs.Grouped | None:
     """A figure for each group."""
     if keys == 1 and measure is None and g.draw.chance(0.06):
         return _partners(g)
@@ -25,11 +25,11 @@ def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree
     chosen = (first,) if second is None else (first, second)
     if any(_is_settled(measure, key) or _is_same_date(measure, key) for key in chosen):
         return None
-    tests = tuple(t for t in g.tests(table, counts, _SIMPLE) if not any(_fixes(t, key) for key in chosen) and not same_column(t, measure))
-    return tree.Grouped(table.name, chosen, (measure,), tests, (), None, 0, True, False)
+    tests = tuple(t for t in g.tests(table, counts, SIMPLE) if not any(_fixes(t, key) for key in chosen) and not same_column(t, measure))
+    return needs.Grouped(table.name, chosen, (measure,), tests, (), None, 0, True, False)
 
 
-def _partners(g: Grammar) -> tree.Grouped | None:
+def _partners(g: Grammar) -> needs.Grouped | None:
     """How many rows lie on the other side of a table that only ties two others."""
     graph = g.draw.graph
     table = g.draw.one([t for t in graph.facts.tables if graph.is_bare_link(t) and len(graph.up(t.name)) == 2])
@@ -37,8 +37,8 @@ def _partners(g: Grammar) -> tree.Grouped | None:
     link = g.draw.one(links)
     if table is None or link is None:
         return None
-    tests = tuple(t for t in g.draw.tests(table.name, g.draw.rng.choice((0, 0, 1)), _SIMPLE) if not _leads_to(t, (link,)))
-    return tree.Grouped(table.name, (tree.ByRow((link,)),), (tree.Count(),), tests, (), None, 0, True, False)
+    tests = tuple(t for t in g.draw.tests(table.name, g.draw.rng.choice((0, 0, 1)), SIMPLE) if not leads_to(t, (link,)))
+    return needs.Grouped(table.name, (tree.ByRow((link,)),), (tree.Count(),), tests, (), None, 0, True, False)
 
 
 def _is_settled(measure: tree.Measure, key: tree.Key) -> bool:
@@ -64,14 +64,18 @@ def _fixes(test: tree.Test, key: tree.Key) -> bool:
     return bool(ref == key.ref) and isinstance(test, tree.Compare) and test.sign == "="
 
 
-def group_figure(g: Grammar) -> tree.Query | None:
+def group_figure(g: Grammar) -> needs.Query | None:
     """A figure for each group, perhaps two, perhaps in order."""
-    grouped = _grouped(g, (3.0, 4.0, 1.5))
+    grouped = _grouped(g, (2.0, 4.0, 2.5, 0.5))
     if grouped is None:
         return None
     if g.draw.chance(0.15):
         more = figures.measure(g.draw, g.draw.facts.table(grouped.table))
-        if more and more != grouped.measures[0] and all(_is_short(m) and not _is_settled(m, grouped.keys[0]) for m in (more, grouped.measures[0])):
+        if (
+            more
+            and more != grouped.measures[0]
+            and all(_is_short(m) and not _is_settled(m, grouped.keys[0]) for m in (more, grouped.measures[0]))
+        ):
             grouped = replace(grouped, measures=(*grouped.measures, more))
     key = grouped.keys[0]
     if isinstance(key, tree.ByTime) and g.draw.chance(0.75):
@@ -83,7 +87,11 @@ def group_figure(g: Grammar) -> tree.Query | None:
 
 def _is_short(measure: tree.Measure) -> bool:
     """Whether the figure is named in a word or two, so that another fits beside it."""
-    return isinstance(measure, tree.Count | tree.CountOf | tree.Figure) and not isinstance(getattr(measure, "what", None), tree.Days) and not _of_dates(measure)
+    return (
+        isinstance(measure, tree.Count | tree.CountOf | tree.Figure)
+        and not isinstance(getattr(measure, "what", None), tree.Days)
+        and not _of_dates(measure)
+    )
 
 
 def _of_dates(measure: tree.Measure) -> bool:
@@ -98,9 +106,9 @@ def _may_be_null(measure: tree.Measure) -> bool:
     return any(part.column.missing for part in parts)
 
 
-def group_top(g: Grammar) -> tree.Query | None:
+def group_top(g: Grammar) -> needs.Query | None:
     """The groups with the highest or lowest figure."""
-    grouped = _grouped(g, (3.0, 4.0, 1.5))
+    grouped = _grouped(g, (2.0, 4.0, 2.5, 0.5))
     if grouped is None or (isinstance(grouped.measures[0], tree.Share) and g.draw.chance(0.5)) or _of_dates(grouped.measures[0]):
         return None
     limit = g.draw.weighted([(1, 4.0), (3, 2.0), (5, 2.5), (10, 1.5)]) or 1
@@ -108,15 +116,15 @@ def group_top(g: Grammar) -> tree.Query | None:
     return replace(grouped, order=order, limit=limit, shows=g.draw.chance(0.55))
 
 
-def group_having(g: Grammar) -> tree.Query | None:
+def group_having(g: Grammar) -> needs.Query | None:
     """The groups whose figure passes a limit, or is higher for one year or value than for another."""
-    grouped = _grouped(g, (3.0, 4.0, 1.0), measure=tree.Count() if g.draw.chance(0.5) else None)
+    grouped = _grouped(g, (2.5, 4.0, 2.0), measure=tree.Count() if g.draw.chance(0.5) else None)
     if grouped is None:
         return None
     table = g.draw.facts.table(grouped.table)
     if g.draw.chance(0.2):
         parts = g.two_parts(table)
-        if parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests) or _settles(grouped.keys[0], parts[0]):
+        if parts is None or any(same_subject(test, parts[0].test) for test in grouped.tests) or _settles(grouped.keys[0], parts[0]):
             return None
         return replace(grouped, measures=(), having=(tree.Having(parts[1], g.draw.rng.choice((">", "<")), parts[0]),), shows=False)
     having = _limit(g, table, grouped)
@@ -132,11 +140,7 @@ def _settles(key: tree.Key, part: tree.Part) -> bool:
     return bool(ref == key.ref)
 
 
-def _same_column(one: tree.Test, other: tree.Test) -> bool:
-    return getattr(one, "ref", getattr(one, "what", 0)) == getattr(other, "ref", getattr(other, "what", 1))
-
-
-def _limit(g: Grammar, table: TableFacts, grouped: tree.Grouped) -> tree.Having | None:
+def _limit(g: Grammar, table: TableFacts, grouped: needs.Grouped) -> tree.Having | None:
     """A limit about where the groups lie; whether some pass it and some do not is seen when the query runs."""
     measure, draw = grouped.measures[0], g.draw
     sign: tree.Sign = draw.weighted([(">", 4.0), (">=", 3.0), ("<", 1.5), ("=", 0.5)]) or ">"
@@ -146,7 +150,13 @@ def _limit(g: Grammar, table: TableFacts, grouped: tree.Grouped) -> tree.Having 
         return tree.Having(measure, sign, max(int(round_number(about, True)), 1 if sign in (">", ">=") else 2))
     if not isinstance(measure, tree.Figure) or isinstance(measure.what, tree.Days) or sign == "=":
         return None
-    column = measure.what.price.column if isinstance(measure.what, tree.Product) else measure.what.column if isinstance(measure.what, tree.Ref) else None
+    column = (
+        measure.what.price.column
+        if isinstance(measure.what, tree.Product)
+        else measure.what.column
+        if isinstance(measure.what, tree.Ref)
+        else None
+    )
     if column is None or not column.levels or column.kind == "year":
         return None
     level = column.levels[draw.rng.randint(12, 30)]
@@ -164,16 +174,16 @@ def _groups(g: Grammar, table: TableFacts, key: tree.Key) -> int:
     return key.ref.column.distinct
 
 
-def group_zeros(g: Grammar) -> tree.Query | None:
+def group_zeros(g: Grammar) -> needs.Query | None:
     """Rows with how many rows of another table belong to them, none included."""
     graph = g.draw.graph
     links = [link for link in graph.links if len(link.pairs) == 1 and graph.end("", (link,)).label and link.child != link.parent]
     link = g.draw.one(links)
     if link is None or graph.is_bare_link(g.draw.facts.table(link.child)):
         return None
-    tests = tuple(t for t in g.draw.tests(link.child, g.draw.rng.choice((0, 0, 1)), _SIMPLE) if not _joins(t))
+    tests = tuple(t for t in g.draw.tests(link.child, g.draw.rng.choice((0, 0, 1)), SIMPLE) if not _joins(t))
     order = tree.By(tree.Count(), g.draw.chance(0.7)) if g.draw.chance(0.3) else None
-    return tree.Grouped(link.child, (tree.ByRow((link,)),), (tree.Count(),), tests, (), order, 0, True, True)
+    return needs.Grouped(link.child, (tree.ByRow((link,)),), (tree.Count(),), tests, (), order, 0, True, True)
 
 
 def _joins(test: tree.Test) -> bool:
@@ -181,7 +191,7 @@ def _joins(test: tree.Test) -> bool:
     return bool(getattr(ref, "links", getattr(test, "links", ())))
 
 
-def group_two(g: Grammar) -> tree.Query | None:
+def group_two(g: Grammar) -> needs.Query | None:
     """A figure for each pair of two keys."""
     grouped = _grouped(g, (4.0, 3.0), keys=2)
     if grouped is None:
@@ -191,22 +201,24 @@ def group_two(g: Grammar) -> tree.Query | None:
     return grouped
 
 
-def group_step(g: Grammar) -> tree.Query | None:
+def group_step(g: Grammar) -> needs.Query | None:
     """How many rows lie in each range of a number."""
     table = g.event()
     steps = figures.steps(g.draw, table) if table else None
     if table is None or steps is None:
         return None
-    return tree.Grouped(table.name, (steps,), (tree.Count(),), g.tests(table, (4.0, 3.0), _SIMPLE | {"number"}), (), None, 0, True, False)
+    return needs.Grouped(table.name, (steps,), (tree.Count(),), g.tests(table, (4.0, 3.0), SIMPLE | {"number"}), (), None, 0, True, False)
 
 
-def group_parts(g: Grammar) -> tree.Query | None:
+def group_parts(g: Grammar) -> needs.Query | None:
     """For each group the figure of one year or value beside that of another, or how it changed."""
     grouped = _grouped(g, (4.0, 2.0))
     parts = g.two_parts(g.draw.facts.table(grouped.table)) if grouped else None
-    if grouped is None or parts is None or any(_same_column(parts[0].test, test) for test in grouped.tests):
+    if grouped is None or parts is None or any(same_subject(test, parts[0].test) for test in grouped.tests):
         return None
-    if any(_fixes(part.test, key) or _settles(key, part) for part in parts for key in grouped.keys) or isinstance(grouped.keys[0], tree.ByTime):
+    if any(_fixes(part.test, key) or _settles(key, part) for part in parts for key in grouped.keys) or isinstance(
+        grouped.keys[0], tree.ByTime
+    ):
         return None
     if g.draw.chance(0.35):
         change = tree.Change(*parts, percent=False)
@@ -214,26 +226,26 @@ def group_parts(g: Grammar) -> tree.Query | None:
     return replace(grouped, measures=parts)
 
 
-def count_groups(g: Grammar) -> tree.Query | None:
+def count_groups(g: Grammar) -> needs.Query | None:
     """How many rows there are for which a figure passes a limit."""
     grouped = group_having(g)
-    if not isinstance(grouped, tree.Grouped) or not isinstance(grouped.keys[0], tree.ByRow) or len(grouped.keys[0].links[-1].pairs) > 1:
+    if not isinstance(grouped, needs.Grouped) or not isinstance(grouped.keys[0], tree.ByRow) or len(grouped.keys[0].links[-1].pairs) > 1:
         return None
-    return tree.CountGroups(replace(grouped, shows=False))
+    return needs.CountGroups(replace(grouped, shows=False))
 
 
-def over_groups(g: Grammar) -> tree.Query | None:
+def over_groups(g: Grammar) -> needs.Query | None:
     """The average, highest or lowest figure of the groups."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     if grouped is None or not isinstance(grouped.keys[0], tree.ByRow | tree.ByTime):
         return None
     # An average over the rows pointed to has a shorter form: see `tree.Per`.
     near = isinstance(grouped.keys[0], tree.ByRow) and len(grouped.keys[0].links) == 1 and not grouped.keys[0].links[0].optional
     function: tree.Function = g.draw.weighted([("AVG", 0.0 if near else 6.0), ("MAX", 2.0), ("MIN", 1.0)]) or "MAX"
-    return tree.OverGroups(function, grouped)
+    return needs.OverGroups(function, grouped)
 
 
-def _plain(g: Grammar, grouped: tree.Grouped | None) -> tree.Grouped | None:
+def _plain(g: Grammar, grouped: needs.Grouped | None) -> needs.Grouped | None:
     """The groups, if their figure is a count or a sum."""
     if grouped is None:
         return None
@@ -246,23 +258,25 @@ def _plain(g: Grammar, grouped: tree.Grouped | None) -> tree.Grouped | None:
     return replace(grouped, measures=(tree.Figure("SUM", what) if what else tree.Count(),))
 
 
-def groups_against_mean(g: Grammar) -> tree.Query | None:
+def groups_against_mean(g: Grammar) -> needs.Query | None:
     """The groups above or below the average of all groups."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     if grouped is None or isinstance(grouped.keys[0], tree.ByTime):
         return None
-    return tree.GroupsAgainstMean(grouped, g.draw.rng.choice((">", ">", "<")))
+    return needs.GroupsAgainstMean(grouped, g.draw.rng.choice((">", ">", "<")))
 
 
-def top_of_each(g: Grammar) -> tree.Query | None:
+def top_of_each(g: Grammar) -> needs.Query | None:
     """For each value of one key, the best of another."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0), keys=2))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0), keys=2))
     if grouped is None or isinstance(grouped.keys[0], tree.ByStep) or not isinstance(grouped.keys[1], tree.ByRow | tree.ByValue):
         return None
     within, each = grouped.keys
     if _determines(each, within) is None:
         return None
-    return tree.TopOfEach(replace(grouped, shows=g.draw.chance(0.7)), g.draw.weighted([(1, 5.0), (2, 1.0), (3, 2.0)]) or 1, g.draw.chance(0.85))
+    return needs.TopOfEach(
+        replace(grouped, shows=g.draw.chance(0.7)), g.draw.weighted([(1, 5.0), (2, 1.0), (3, 2.0)]) or 1, g.draw.chance(0.85)
+    )
 
 
 def _determines(each: tree.Key, within: tree.Key) -> bool | None:
@@ -274,97 +288,61 @@ def _determines(each: tree.Key, within: tree.Key) -> bool | None:
     return False
 
 
-def latest_of_each(g: Grammar) -> tree.Query | None:
+def latest_of_each(g: Grammar) -> needs.Query | None:
     """The newest, or the top row, of a table for each row it points to or each value."""
     table = g.thing() if g.draw.chance(0.5) else g.event()
     if table is None or (not table.key and not table.label):
         return None
     columns = [c for c in table.columns if (c.numeric or c.form) and c.distinct > 5]
     key, column = figures.key(g.draw, table), g.draw.one(columns)
-    if column is None or not table.key or not isinstance(key, tree.ByRow | tree.ByValue) or (isinstance(key, tree.ByValue) and key.ref.links):
+    if (
+        column is None
+        or not table.key
+        or not isinstance(key, tree.ByRow | tree.ByValue)
+        or (isinstance(key, tree.ByValue) and key.ref.links)
+    ):
         return None
     ref = tree.Ref((), column)
-    shown = [tree.Shown(tree.ByRow(()))] + ([tree.Shown(ref)] if g.draw.chance(0.7) else [])
-    tests = g.tests(table, (4.0, 2.0), _SIMPLE)
+    shown = [needs.Shown(tree.ByRow(()))] + ([needs.Shown(ref)] if g.draw.chance(0.7) else [])
+    tests = g.tests(table, (4.0, 2.0), SIMPLE)
     if any(_fixes(test, key) for test in tests):
         return None
-    return tree.LatestOfEach(key, tree.Listing(table.name, tuple(shown), tests, tree.By(ref, g.draw.chance(0.7)), 0, False))
+    return needs.LatestOfEach(key, needs.Listing(table.name, tuple(shown), tests, tree.By(ref, g.draw.chance(0.7)), 0, False))
 
 
-def over_time(g: Grammar) -> tree.Query | None:
+def over_time(g: Grammar) -> needs.Query | None:
     """A series with the step before, the difference to it, or the sum so far."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
     if grouped is None:
         return None
-    dates = [(tree.Ref(links, end.date), unit) for links, end in g.ends(g.draw.facts.table(grouped.table), 1) if end.date
-             for unit, weight in figures._time_units(end.date, False) if weight and unit != "weekday"]  # fmt: skip
+    table = g.draw.facts.table(grouped.table)
+    dates = [
+        (tree.Ref(links, end.date), unit)
+        for links, end in g.ends(table, 1)
+        if end.date and (not links or (not end.label and not table.date))
+        for unit, weight in figures.time_units(end.date, False)
+        if weight and unit != "weekday"
+    ]
     chosen = g.draw.one(dates)
     if chosen is None:
         return None
     tests = tuple(test for test in grouped.tests if getattr(test, "ref", None) != chosen[0] or chosen[1] == "month")
     key = tree.ByTime(*chosen)
-    return tree.OverTime(replace(grouped, keys=(key,), tests=tests), g.draw.weighted([("before", 2.0), ("difference", 1.5), ("so far", 1.5)]) or "before")
+    return needs.OverTime(
+        replace(grouped, keys=(key,), tests=tests), g.draw.weighted([("before", 2.0), ("difference", 1.5), ("so far", 1.5)]) or "before"
+    )
 
 
-def shares_of_total(g: Grammar) -> tree.Query | None:
+def shares_of_total(g: Grammar) -> needs.Query | None:
     """Each group's share of the whole."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
-    return tree.SharesOfTotal(grouped) if grouped and not isinstance(grouped.keys[0], tree.ByTime) else None
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
+    return needs.SharesOfTotal(grouped) if grouped and not isinstance(grouped.keys[0], tree.ByTime) else None
 
 
-def ranked(g: Grammar) -> tree.Query | None:
+def ranked(g: Grammar) -> needs.Query | None:
     """Groups with their rank."""
-    grouped = _plain(g, _grouped(g, (3.0, 3.0)))
-    return tree.Ranked(grouped) if grouped and isinstance(grouped.keys[0], tree.ByRow | tree.ByValue) else None
-
-
-def set_of(g: Grammar) -> tree.Query | None:
-    """What fulfils one condition and another, or one but not the other, or is found in either of two tables."""
-    if g.draw.chance(0.35):
-        return _shared_values(g)
-    table = g.event()
-    if table is None:
-        return None
-    paths = [links for links, end in g.ends(table, 2) if links and end.label and len(links[-1].pairs) == 1]
-    links = g.draw.one(paths)
-    pair = g.two_parts(table)
-    if links is None or pair is None:
-        return None
-    end = g.draw.graph.end(table.name, links)
-    if len(end.label) != 1 or not end.label[0].unique:
-        return None
-    shown = (tree.Shown(tree.ByRow(links)),)
-    arms = [tree.Listing(table.name, shown, (part.test,), None, 0, False) for part in pair]
-    word = g.draw.weighted([("INTERSECT", 2.0), ("EXCEPT", 2.0)]) or "EXCEPT"
-    return tree.SetOf(word, arms[0], arms[1], g.draw.chance(0.25))  # type: ignore[arg-type]
-
-
-def _shared_values(g: Grammar) -> tree.Query | None:
-    """Values of a column that two tables have: cities with customers but without a store."""
-    pairs = [
-        (a, c, b, d)
-        for a in g.draw.facts.tables for c in a.columns
-        for b in g.draw.facts.tables for d in b.columns
-        if a is not b and not a.view and not b.view and c.kind == d.kind == "category" and c.noun == d.noun
-        and {value for value, _ in c.values} & {value for value, _ in d.values} and c not in a.label and d not in b.label
-    ]  # fmt: skip
-    pair = g.draw.one(pairs)
-    if pair is None:
-        return None
-    a, c, b, d = pair
-    arms = [
-        tree.Listing(t.name, (tree.Shown(tree.Ref((), col)),), g.tests(t, (4.0, 2.0), _NO_ROWS_ELSEWHERE | _SIMPLE), None, 0, False)
-        for t, col in ((a, c), (b, d))
-    ]
-    if any(test for arm in arms for test in arm.tests if _speaks(test, arm)):
-        return None
-    word = g.draw.weighted([("INTERSECT", 2.0), ("EXCEPT", 2.0), ("UNION", 1.5)]) or "UNION"
-    return tree.SetOf(word, arms[0], arms[1], g.draw.chance(0.15))  # type: ignore[arg-type]
-
-
-def _speaks(test: tree.Test, arm: tree.Listing) -> bool:
-    ref = getattr(test, "ref", None) or getattr(test, "what", None)
-    return any(ref == shown.what for shown in arm.shown)
+    grouped = _plain(g, _grouped(g, (2.5, 3.5, 1.0)))
+    return needs.Ranked(grouped) if grouped and isinstance(grouped.keys[0], tree.ByRow | tree.ByValue) else None
 
 
 FORMS.update(
@@ -383,5 +361,4 @@ FORMS.update(
     over_time=over_time,
     shares_of_total=shares_of_total,
     ranked=ranked,
-    set_of=set_of,
 )

@@ -22,11 +22,12 @@ PASSIVE = _by_stem(
         "modify modified": "modified", "release": "released", "publish publication": "published", "found founded": "founded",
         "establish": "established", "build built": "built", "purchase": "purchased", "sale sold": "sold", "book booking": "booked",
         "admit admission": "admitted", "discharge": "discharged", "approve approval": "approved", "resolve": "resolved",
-        "cancel cancellation": "cancelled", "issue": "issued", "receive receipt": "received", "invoice": "invoiced", "rent rental": "rented",
+        "cancel cancellation": "cancelled", "issue": "issued", "receive receipt": "received", "invoice": "invoiced",
+        "rent rental": "rented",
         "borrow loan": "lent", "submit submission": "submitted", "complete completion": "completed", "finish": "finished",
         "count": "counted", "inspect inspection": "inspected", "schedule": "scheduled", "post": "posted", "send sent": "sent",
         "sign": "signed", "appoint": "appointed", "elect": "elected", "record": "recorded", "report": "reported", "add": "added",
-        "file": "filed", "install installation": "installed", "acquire acquisition": "acquired", "verify": "verified", "install": "installed",
+        "file": "filed", "install installation": "installed", "acquire acquisition": "acquired", "verify": "verified",
         "dispatch": "dispatched", "assign": "assigned", "graduate": "graduated",
     }
 )  # fmt: skip
@@ -35,7 +36,8 @@ ACTIVE = _by_stem(
     {
         "signup signed": "signed up", "left leave leaving": "left", "join joined": "joined", "start starts begin begins": "started",
         "end ends": "ended", "arrive arrival": "arrived", "depart departure": "departed", "die death": "died", "expire expiry": "expired",
-        "register registration registered": "registered", "enroll enrolment enrollment": "enrolled", "login": "logged in", "retire": "retired",
+        "register registration registered": "registered", "enroll enrolment enrollment": "enrolled", "login": "logged in",
+        "retire": "retired",
         "terminate termination": "left", "premiere": "premiered", "debut": "debuted",
     }
 )  # fmt: skip
@@ -52,12 +54,16 @@ DATE_NOUNS = _by_stem(
 DATE_ENDINGS = frozenset(["at", "on", "date", "time", "datetime", "timestamp", "day", "dt", "ts", "year", "yr"])
 
 PERSON = frozenset(
-    "customer employee client user member student teacher professor instructor doctor patient nurse physician author writer actor director "
-    "person people singer musician player coach driver passenger guest staff manager agent seller buyer visitor resident candidate voter "
-    "friend contact subscriber donor trainer lecturer reviewer owner pilot artist participant applicant tenant host worker engineer "
-    "architect judge lawyer politician swimmer wrestler gymnast journalist scientist researcher representative salesperson borrower "
-    "winner lodger child parent father mother".split()
-)
+    [
+        "customer", "employee", "client", "user", "member", "student", "teacher", "professor", "instructor", "doctor", "patient",
+        "nurse", "physician", "author", "writer", "actor", "director", "person", "people", "singer", "musician", "player",
+        "coach", "driver", "passenger", "guest", "staff", "manager", "agent", "seller", "buyer", "visitor", "resident",
+        "candidate", "voter", "friend", "contact", "subscriber", "donor", "trainer", "lecturer", "reviewer", "owner", "pilot",
+        "artist", "participant", "applicant", "tenant", "host", "worker", "engineer", "architect", "judge", "lawyer",
+        "politician", "swimmer", "wrestler", "gymnast", "journalist", "scientist", "researcher", "representative", "salesperson",
+        "borrower", "winner", "lodger", "child", "parent", "father", "mother",
+    ]
+)  # fmt: skip
 # Artists may be bands: people ask "which artists", never "who".
 GROUPISH = frozenset(["artist", "contact", "client", "customer", "user", "member", "owner"])
 PLACE = _stems(
@@ -69,11 +75,14 @@ MONEY = _stems(
     "price cost amount salary fee total revenue budget balance value tax income wage pay payment spend sales turnover profit discount "
     "credit debit charge rent bonus freight fare premium deposit expense gross net worth refund msrp money earning donation"
 )
-QUANTITY = _stems("quantity stock unit piece item count seat ticket copy participant attendance employee member population visitor inventory")
+QUANTITY = _stems(
+    "quantity stock unit piece item count seat ticket copy participant attendance employee member population visitor inventory"
+)
 PRICE = _stems("price rate cost")
 AMOUNT_OF_GOODS = _stems("quantity qty unit piece")
 CONTACT = _stems(
-    "email mail phone telephone fax mobile url website homepage address street password token postal zip postcode hash uuid guid ssn iban photo"
+    "email mail phone telephone fax mobile url website homepage address street password token postal zip postcode hash "
+    "uuid guid ssn iban photo"
 )
 NAME = _stems("name title label")
 TEXT = _stems("description body note comment text content summary remark message bio biography abstract detail")
@@ -104,12 +113,15 @@ SUPERLATIVES = {
 }
 UNITS = {
     "g": "grams", "kg": "kilograms", "m": "metres", "m2": "square metres", "km": "kilometres", "cm": "centimetres", "mm": "millimetres",
-    "ml": "millilitres", "l": "litres", "days": "days", "day": "days", "hours": "hours", "hour": "hours", "minutes": "minutes", "min": "minutes",
+    "ml": "millilitres", "l": "litres", "days": "days", "day": "days", "hours": "hours", "hour": "hours", "minutes": "minutes",
+    "min": "minutes",
     "seconds": "seconds", "sec": "seconds", "ms": "milliseconds", "mb": "megabytes", "kb": "kilobytes", "gb": "gigabytes", "mph": "mph",
     "kmh": "km/h", "months": "months", "weeks": "weeks", "years": "years", "percent": "percent", "pct": "percent",
 }  # fmt: skip
 # A row of these is a record of one.
-UNCOUNTABLE = frozenset(["inventory", "stock", "staff", "equipment", "data", "information", "personnel", "attendance", "feedback", "history", "weather"])
+UNCOUNTABLE = frozenset(
+    ["inventory", "stock", "staff", "equipment", "data", "information", "personnel", "attendance", "feedback", "history", "weather"]
+)
 # A column named after its unit alone, and what it measures.
 LONE_UNITS = {"milliseconds": "length", "seconds": "length", "minutes": "length", "hours": "length", "bytes": "size", "megabytes": "size"}
 CURRENCIES = frozenset(["eur", "usd", "nok", "sek", "dkk", "gbp", "chf", "dollars", "euros", "euro"])
@@ -130,7 +142,7 @@ COLUMN_SYNONYMS = {
     stem(noun): tuple(words)
     for noun, words in {
         "salary": ["pay", "wage"], "phone": ["phone number"], "email": ["e-mail address", "e-mail"], "price": ["price"],
-        "description": ["description"], "rating": ["score", "stars"], "job title": ["job", "role"], "country": ["country"],
+        "description": ["description"], "rating": ["score"], "job title": ["job", "role"], "country": ["country"],
         "city": ["city", "town"], "status": ["status", "state"], "quantity": ["quantity", "number of units"], "freight": ["freight cost"],
         "reason": ["reason", "cause"], "topic": ["subject"], "brand": ["make", "brand"], "birth year": ["year of birth"],
     }.items()

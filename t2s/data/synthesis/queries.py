@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import singledispatch
 
 from t2s.data.prompt import quote_name
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs, tree
 from t2s.data.synthesis.facts import Facts
 from t2s.data.synthesis.render import Writer, as_name
 from t2s.data.synthesis.scope import Aliases, Reading, Scope
@@ -26,11 +26,11 @@ class QueryWriter:
         self._ties = False
         self._tables = {table.name.lower() for table in facts.tables}
 
-    def sql(self, query: tree.Query) -> str:
+    def sql(self, query: needs.Query) -> str:
         """The query, in the house style but for the order of joins, which `t2s.sql.canonical` knows."""
         return query_sql(query, self)
 
-    def tied(self, query: tree.TopOfEach | tree.LatestOfEach) -> str:
+    def tied(self, query: needs.TopOfEach | needs.LatestOfEach) -> str:
         """The query as it would read if what is equal shared its place: it has more rows where the choice is not certain."""
         self._ties = True
         try:
@@ -58,17 +58,17 @@ class QueryWriter:
 
 
 @singledispatch
-def query_sql(query: tree.Query, writer: QueryWriter) -> str:
+def query_sql(query: needs.Query, writer: QueryWriter) -> str:
     """One whole query."""
     raise TypeError(f"no SQL for {query!r}")
 
 
 @query_sql.register
-def _(query: tree.Listing, writer: QueryWriter) -> str:
+def _(query: needs.Listing, writer: QueryWriter) -> str:
     return writer.select(query.table, lambda w: _listing(query, w))
 
 
-def _listing(query: tree.Listing, w: Writer) -> str:
+def _listing(query: needs.Listing, w: Writer) -> str:
     columns = [column for shown in query.shown for column in w.shown(shown.what)]
     where = w.where(query.tests)
     order = ""
@@ -79,7 +79,7 @@ def _listing(query: tree.Listing, w: Writer) -> str:
     return f"SELECT {distinct}{', '.join(columns)} FROM {w.scope.source()}{where}{order}{limit}"
 
 
-def _row_order(query: tree.Listing, order: tree.By, w: Writer, columns: Sequence[str]) -> list[str]:
+def _row_order(query: needs.Listing, order: tree.By, w: Writer, columns: Sequence[str]) -> list[str]:
     """What is asked for first; then what makes the order of rows certain."""
     if isinstance(order.what, tree.ByRow):
         first = [f"{column}{' DESC' if order.down else ''}" for column in reversed(w.label(order.what.links))]
@@ -98,24 +98,24 @@ def _is_told_by_name(label: Sequence[object]) -> bool:
 
 
 @query_sql.register
-def _(query: tree.Total, writer: QueryWriter) -> str:
+def _(query: needs.Total, writer: QueryWriter) -> str:
     return writer.select(query.table, lambda w: _total(query, w))
 
 
-def _total(query: tree.Total, w: Writer, name: str = "") -> str:
+def _total(query: needs.Total, w: Writer, name: str = "") -> str:
     figures = [w.measure(measure) + (f" AS {name}" if name else "") for measure in query.measures]
     where = w.where(query.tests)
     return f"SELECT {', '.join(figures)} FROM {w.scope.source()}{where}"
 
 
 @query_sql.register
-def _(query: tree.Grouped, writer: QueryWriter) -> str:
+def _(query: needs.Grouped, writer: QueryWriter) -> str:
     if query.zeros:
         return _with_zeros(query, writer)
     return writer.select(query.table, lambda w: _grouped(query, w))
 
 
-def _grouped(query: tree.Grouped, w: Writer) -> str:
+def _grouped(query: needs.Grouped, w: Writer) -> str:
     keys = [w.key(key) for key in query.keys]
     shown = [column for columns, _ in keys for column in columns]
     figures = [w.measure(measure) for measure in query.measures] if query.shows else []
@@ -127,7 +127,7 @@ def _grouped(query: tree.Grouped, w: Writer) -> str:
     return f"SELECT {', '.join([*shown, *figures])} FROM {w.scope.source()}{where} GROUP BY {group}{having}{order}{limit}"
 
 
-def _group_order(query: tree.Grouped, order: tree.By, w: Writer) -> list[str]:
+def _group_order(query: needs.Grouped, order: tree.By, w: Writer) -> list[str]:
     down = " DESC" if order.down else ""
     rest = [column for key in query.keys for column in w.tie_break(key)]
     if isinstance(order.what, tree.ByRow | tree.ByValue | tree.ByTime | tree.ByStep):
@@ -139,10 +139,11 @@ def _group_order(query: tree.Grouped, order: tree.By, w: Writer) -> list[str]:
     return [f"{w.measure(order.what, rounded=False)}{down}", *rest]
 
 
-def _with_zeros(query: tree.Grouped, writer: QueryWriter) -> str:
+def _with_zeros(query: needs.Grouped, writer: QueryWriter) -> str:
     """Rows of a table with how many rows of another point to them, none included."""
     (key,) = query.keys
-    assert isinstance(key, tree.ByRow) and len(key.links) == 1
+    assert isinstance(key, tree.ByRow)
+    assert len(key.links) == 1
     link = key.links[0]
     reading = Reading(writer.aliases, qualified=True)
     w = Writer(writer.facts, Scope(link.parent, reading))
@@ -152,30 +153,32 @@ def _with_zeros(query: tree.Grouped, writer: QueryWriter) -> str:
     counted = inner.row_key(()) if writer.facts.table(query.table).key else inner.scope.named((), link.pairs[0][0])
     met = [f"{w.scope.named((), parent)} = {inner.scope.named((), column)}" for column, parent in link.pairs]
     on = " AND ".join([*met, *(part[len(" WHERE ") :] for part in [inner.where(query.tests)] if part)])
-    order = f" ORDER BY COUNT({counted}){' DESC' if query.order.down else ''}, {', '.join(w.tie_break(tree.ByRow(())))}" if query.order else ""
+    order = (
+        f" ORDER BY COUNT({counted}){' DESC' if query.order.down else ''}, {', '.join(w.tie_break(tree.ByRow(())))}" if query.order else ""
+    )
     source = f"{w.scope.source()} LEFT JOIN {quote_name(query.table)} {child} ON {on}"
     return f"SELECT {', '.join(shown)}, COUNT({counted}) FROM {source} GROUP BY {', '.join(grouped)}{order}"
 
 
 @query_sql.register
-def _(query: tree.SetOf, writer: QueryWriter) -> str:
+def _(query: needs.SetOf, writer: QueryWriter) -> str:
     arms = f"{query_sql(query.left, writer)} {query.word} {query_sql(query.right, writer)}"
     return f"SELECT COUNT(*) FROM ({arms})" if query.counted else arms
 
 
 @query_sql.register
-def _(query: tree.CountGroups, writer: QueryWriter) -> str:
+def _(query: needs.CountGroups, writer: QueryWriter) -> str:
     return f"SELECT COUNT(*) FROM ({writer.select(query.inner.table, lambda w: _bare_groups(query.inner, w))})"
 
 
-def _bare_groups(inner: tree.Grouped, w: Writer) -> str:
+def _bare_groups(inner: needs.Grouped, w: Writer) -> str:
     """Only what tells the groups apart."""
     found = [column for key in inner.keys for column in _near(key, w)]
     where, having = w.where(inner.tests, _pointing(inner, w)), w.having(inner.having)
     return f"SELECT {', '.join(found)} FROM {w.scope.source()}{where} GROUP BY {', '.join(found)}{having}"
 
 
-def _pointing(inner: tree.Grouped, w: Writer) -> list[str]:
+def _pointing(inner: needs.Grouped, w: Writer) -> list[str]:
     """Rows that point to nothing make no group."""
     optional = [key for key in inner.keys if isinstance(key, tree.ByRow) and key.links[-1].optional]
     return [f"{w.row_key(key.links)} IS NOT NULL" for key in optional if isinstance(key, tree.ByRow)]
@@ -186,7 +189,7 @@ def _near(key: tree.Key, w: Writer) -> list[str]:
 
 
 @query_sql.register
-def _(query: tree.OverGroups, writer: QueryWriter) -> str:
+def _(query: needs.OverGroups, writer: QueryWriter) -> str:
     name = _figure_name(query.inner.measures[0])
 
     def write(w: Writer) -> str:
@@ -199,7 +202,7 @@ def _(query: tree.OverGroups, writer: QueryWriter) -> str:
 
 
 @query_sql.register
-def _(query: tree.GroupsAgainstMean, writer: QueryWriter) -> str:
+def _(query: needs.GroupsAgainstMean, writer: QueryWriter) -> str:
     name = _figure_name(query.inner.measures[0])
     inner, columns = _named_groups(query.inner, writer, name)
     groups = writer.free("groups")
@@ -207,7 +210,9 @@ def _(query: tree.GroupsAgainstMean, writer: QueryWriter) -> str:
     return f"WITH {groups} AS ({inner}) SELECT {', '.join(columns)} FROM {groups} WHERE {name} {query.sign} {mean}"
 
 
-def _named_groups(grouped: tree.Grouped, writer: QueryWriter, name: str, more: Callable[[Writer], str] | None = None) -> tuple[str, list[str]]:
+def _named_groups(
+    grouped: needs.Grouped, writer: QueryWriter, name: str, more: Callable[[Writer], str] | None = None
+) -> tuple[str, list[str]]:
     """A SELECT of groups with a name for each column, and the names of the key columns."""
     columns: list[str] = []
 
@@ -252,7 +257,7 @@ def _rounded(name: str, measure: tree.Measure, w: Writer) -> str:
 
 
 @query_sql.register
-def _(query: tree.TopOfEach, writer: QueryWriter) -> str:
+def _(query: needs.TopOfEach, writer: QueryWriter) -> str:
     name = _figure_name(query.inner.measures[0])
     within, each = query.inner.keys
     rounded: list[str] = []
@@ -270,14 +275,15 @@ def _(query: tree.TopOfEach, writer: QueryWriter) -> str:
 
 
 @query_sql.register
-def _(query: tree.LatestOfEach, writer: QueryWriter) -> str:
+def _(query: needs.LatestOfEach, writer: QueryWriter) -> str:
     names: list[str] = []
 
     def write(w: Writer) -> str:
         key, grouped = w.key(query.key)
         columns = [column for shown in query.listing.shown for column in w.shown(shown.what)]
         names[:] = _distinct([*_key_names(query.key, w), *(as_name(" ".join(words(c.rpartition(".")[2]))) for c in columns)])
-        assert query.listing.order and isinstance(query.listing.order.what, tree.Ref)
+        assert query.listing.order
+        assert isinstance(query.listing.order.what, tree.Ref)
         order = [f"{w.expr(query.listing.order.what)}{' DESC' if query.listing.order.down else ''}", w.row_key(())]
         parts = [f"{column} AS {name}" for column, name in zip([*key, *columns], names, strict=True)]
         position = writer.numbered(grouped, order)
@@ -294,7 +300,7 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 @query_sql.register
-def _(query: tree.OverTime, writer: QueryWriter) -> str:
+def _(query: needs.OverTime, writer: QueryWriter) -> str:
     name = _figure_name(query.inner.measures[0])
     rounded: list[bool] = []
 
@@ -313,7 +319,7 @@ def _(query: tree.OverTime, writer: QueryWriter) -> str:
 
 
 @query_sql.register
-def _(query: tree.SharesOfTotal, writer: QueryWriter) -> str:
+def _(query: needs.SharesOfTotal, writer: QueryWriter) -> str:
     def write(w: Writer) -> str:
         keys = [w.key(key) for key in query.inner.keys]
         figure = w.measure(query.inner.measures[0], rounded=False)
@@ -327,7 +333,7 @@ def _(query: tree.SharesOfTotal, writer: QueryWriter) -> str:
 
 
 @query_sql.register
-def _(query: tree.Ranked, writer: QueryWriter) -> str:
+def _(query: needs.Ranked, writer: QueryWriter) -> str:
     def write(w: Writer) -> str:
         (shown, grouped), measure = w.key(query.inner.keys[0]), query.inner.measures[0]
         figure, exact = w.measure(measure), w.measure(measure, rounded=False)
@@ -340,6 +346,6 @@ def _(query: tree.Ranked, writer: QueryWriter) -> str:
 
 
 @query_sql.register
-def _(query: tree.TwoTotals, writer: QueryWriter) -> str:
+def _(query: needs.TwoTotals, writer: QueryWriter) -> str:
     first, second = (query_sql(total, writer) for total in (query.first, query.second))
     return f"SELECT ({first}){' -' if query.difference else ','} ({second})"

@@ -95,7 +95,9 @@ class Writer:
             total = "COUNT(*)" if measure.what is None else f"SUM({self.expr(measure.what)})"
             return f"100.0 * {self._part(measure.test, measure.what)} / {total}", False
         if isinstance(measure, tree.Per):
-            total = "1.0 * COUNT(*)" if measure.what is None else f"{'1.0 * ' if is_whole(measure.what) else ''}SUM({self.expr(measure.what)})"
+            total = (
+                "1.0 * COUNT(*)" if measure.what is None else f"{'1.0 * ' if is_whole(measure.what) else ''}SUM({self.expr(measure.what)})"
+            )
             return f"{total} / COUNT(DISTINCT {self.scope.column(measure.ref)})", False
         if isinstance(measure, tree.Part):
             return self._part(measure.test, measure.what), measure.what is None or is_whole(measure.what)
@@ -129,7 +131,9 @@ class Writer:
             bucket = f"strftime('{_FORMATS[key.unit]}', {self.scope.column(key.ref)})"
             return [bucket], [bucket]
         column = self.scope.column(key.ref)
-        whens = " ".join(f"WHEN {column} < {literal(limit)} THEN {literal(name)}" for limit, name in zip(key.limits, key.names, strict=False))
+        whens = " ".join(
+            f"WHEN {column} < {literal(limit)} THEN {literal(name)}" for limit, name in zip(key.limits, key.names, strict=False)
+        )
         case = f"CASE {whens} ELSE {literal(key.names[-1])} END"
         return [case], [case]
 
@@ -281,9 +285,7 @@ def _(test: tree.Has, writer: Writer) -> str:
 
 def _exists(test: tree.Has, writer: Writer) -> str:
     inner = writer.nested(test.child, correlated=True)
-    met = [
-        f"{inner.scope.named(test.links[:-1], child)} = {writer.scope.named((), parent)}" for child, parent in test.links[-1].pairs
-    ]
+    met = [f"{inner.scope.named(test.links[:-1], child)} = {writer.scope.named((), parent)}" for child, parent in test.links[-1].pairs]
     where = f" WHERE {' AND '.join([*met, *(test_sql(t, inner) for t in test.tests)])}"
     count = f" HAVING COUNT(*) {test.sign} {test.count}" if test.sign in (">", ">=") else ""
     word = "NOT EXISTS" if test.sign == "<>" else "EXISTS"
@@ -293,4 +295,5 @@ def _exists(test: tree.Has, writer: Writer) -> str:
 def as_name(words_said: str) -> str:
     """An alias for a column of a common table expression."""
     name = "_".join("".join(c if c.isalnum() and c.isascii() else " " for c in words_said.lower()).split()) or "value"
+    name = f"value_{name}" if name[0].isdigit() else name
     return name if quote_name(name) == name and name not in ("count", "sum", "total", "rank") else f"{name}_value"

@@ -34,7 +34,9 @@ def _candidates(table: str) -> list[str]:
     parts = ["".join(c for c in part if c.isascii() and c.isalnum()) for part in words(table)]
     parts = [part for part in parts if part and not part[0].isdigit()] or ["t"]
     initials = "".join(part[0] for part in parts)
-    longer = [parts[0][:length] for length in range(2, len(parts[0]))] if len(parts) == 1 else [initials[0] + parts[-1][:n] for n in (2, 3, 4)]
+    longer = (
+        [parts[0][:length] for length in range(2, len(parts[0]))] if len(parts) == 1 else [initials[0] + parts[-1][:n] for n in (2, 3, 4)]
+    )
     return [initials, *longer, *(f"{initials}{number}" for number in range(2, 1000))]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2s.data.example import Example
-from t2s.data.synthesis import groups, tree
+from t2s.data.synthesis import groups, needs, sets
 from t2s.data.synthesis.agreement import unsaid_literals
 from t2s.data.synthesis.checks import Probe, failed, fault, probes
 from t2s.data.synthesis.coverage import Coverage
@@ -18,17 +18,18 @@ from t2s.data.synthesis.grammar import FORMS, Grammar, Weights
 from t2s.data.synthesis.graph import Graph
 from t2s.data.synthesis.phrase.registers import ask, choose
 from t2s.data.synthesis.queries import QueryWriter
+from t2s.errors import DataError
 from t2s.sql.canonical import canonical
 from t2s.sql.execute import Sandbox
 from t2s.sql.hardness import hardness
 from t2s.sql.parse import skeleton, tables, tags
 from t2s.sql.schema import Schema
 
-assert groups.ranked is FORMS["ranked"]  # importing it is what puts its forms there
+assert {groups.ranked, sets.set_of} <= set(FORMS.values())  # importing them is what puts their forms there
 
 _NEEDS_PER_ROUND = 96
 # So many rounds in a row without one new pair: the database has no more to give.
-_MOST_DRY_ROUNDS = 12
+_MOST_DRY_ROUNDS = 8
 # How far a class of hardness may run ahead of its share.
 _SLACK = 30
 _TRIES_PER_QUESTION = 4
@@ -115,7 +116,7 @@ def synthesise(
 @dataclass(frozen=True)
 class _Candidate:
     form: str
-    query: tree.Query
+    query: needs.Query
     sql: str
     hardness: str
     skeleton: str
@@ -220,8 +221,18 @@ class _Maker:
             if drawn is None:
                 self.coverage.refused["nothing drawn"] += 1
                 continue
-            candidate = self._candidate(*drawn, rng)
-            reason = self._unwanted(candidate, found, shapes, room)
+            form, query = drawn
+            sql = self.writer.sql(query)
+            try:
+                level = hardness(sql)
+            except DataError:  # a name that SQLite takes and sqlglot does not
+                self.coverage.refused["cannot be parsed"] += 1
+                continue
+            if room.get(level, 0.0) <= 0:
+                self.coverage.refused["enough of that hardness"] += 1
+                continue
+            candidate = self._candidate(form, query, sql, level, rng)
+            reason = self._unwanted(candidate, found, shapes)
             if reason:
                 self.coverage.refused[reason] += 1
                 continue
@@ -230,17 +241,15 @@ class _Maker:
             room[candidate.hardness] -= 1
         return list(found.values())
 
-    def _candidate(self, form: str, query: tree.Query, rng: random.Random) -> _Candidate:
-        sql = canonical(self.writer.sql(query), self.schema)
+    def _candidate(self, form: str, query: needs.Query, written: str, level: str, rng: random.Random) -> _Candidate:
+        sql = canonical(written, self.schema)
         fine = rng.random() < self.plan.empty_share and self.ledger.empty <= self.plan.empty_share * len(self.ledger.queries)
-        return _Candidate(form, query, sql, hardness(sql), skeleton(sql), fine)
+        return _Candidate(form, query, sql, level, skeleton(sql), fine)
 
-    def _unwanted(self, candidate: _Candidate, found: dict[str, _Candidate], shapes: Counter[str], room: dict[str, float]) -> str:
+    def _unwanted(self, candidate: _Candidate, found: dict[str, _Candidate], shapes: Counter[str]) -> str:
         if candidate.sql in found or candidate.sql in self.ledger.queries:
             return "a repeat"
-        if shapes[candidate.skeleton] >= self.plan.most_per_skeleton:
-            return "enough of that skeleton"
-        return "enough of that hardness" if room.get(candidate.hardness, 0.0) <= 0 else ""
+        return "enough of that skeleton" if shapes[candidate.skeleton] >= self.plan.most_per_skeleton else ""
 
     def _room(self, dry: int) -> dict[str, float]:
         """How many more queries of each class may come now; after rounds without any, more of what there is."""

@@ -10,7 +10,7 @@ from t2s.data.synthesis.phrase import spoken as say
 from t2s.data.synthesis.phrase.bits import bits
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.phrase.rows import Rows, mods, rows
-from t2s.sql.naming import plural, stem
+from t2s.sql.naming import stem
 
 _AVERAGE = ("average", "average", "mean")
 _HIGHEST, _LOWEST = ("highest", "highest", "maximum", "largest"), ("lowest", "lowest", "minimum", "smallest")
@@ -31,6 +31,7 @@ def base(measure: tree.Measure, s: Speaker, table: TableFacts) -> str:
     if isinstance(measure, tree.Part):
         assert measure.what is not None
         return total(measure.what, s, table)
+    assert isinstance(measure, tree.Change)
     return f"change in the {base(measure.before, s, table)}"
 
 
@@ -58,7 +59,11 @@ def total(what: tree.Expr, s: Speaker, table: TableFacts) -> str:
     if isinstance(what, tree.Ref) and what.column in table.goods[:1]:
         return s.pick(["number of units sold", "units sold", f"total {s.column(what.column)}"])
     noun = expr(what, s, table)
-    return noun if noun.startswith("total") else s.pick([f"total {noun}"] * 5 + [f"sum of the {plural(noun)}"] * (" of " not in noun and noun[-1] != "y"))
+    return (
+        noun
+        if noun.startswith("total")
+        else s.pick([f"total {noun}"] * 5 + [f"sum of the {say.several(noun)}"] * (" of " not in noun and noun[-1] != "y"))
+    )
 
 
 def _revenue(what: tree.Product, s: Speaker) -> str:
@@ -74,7 +79,8 @@ def _figure(measure: tree.Figure, s: Speaker, table: TableFacts) -> str:
         return total(what, s, table)
     if isinstance(what, tree.Product):
         word = {"AVG": s.pick(_AVERAGE), "MAX": s.pick(_HIGHEST), "MIN": s.pick(_LOWEST)}[measure.function]
-        return f"{word} value of {say.a(s.one(table))} ({s.column(what.quantity.column)} times {s.column(what.price.column)}{', less discount' if what.discount else ''})"
+        times = f"{s.column(what.quantity.column)} times {s.column(what.price.column)}{', less discount' if what.discount else ''}"
+        return f"{word} value of {say.a(s.one(table))} ({times})"
     noun = expr(what, s, table)
     if measure.function == "AVG":
         return f"{s.pick(_AVERAGE)} {noun}"
@@ -146,7 +152,13 @@ def does(s: Speaker, table: TableFacts, test: tree.Test) -> str:
     found: Rows = rows(s, table, [test])
     if found.tails:
         tail = found.tails[0]
-        return f"have their {tail[6:].replace(' is ', ' as ', 1)}" if tail.startswith("whose ") else tail.replace("with ", "have ", 1) if tail.startswith("with ") else f"are {tail}"
+        return (
+            f"have their {tail[6:].replace(' is ', ' as ', 1)}"
+            if tail.startswith("whose ")
+            else tail.replace("with ", "have ", 1)
+            if tail.startswith("with ")
+            else f"are {tail}"
+        )
     said = [bit.text for bit in bits(test, s, table) if bit.slot == "rel" and not bit.text.startswith("whose")]
     return s.pick(said) if said else f"are {found.text()}"
 
@@ -166,7 +178,7 @@ def key_text(key: tree.Key, s: Speaker, table: TableFacts) -> str:
 
 
 def _time_key(key: tree.ByTime, s: Speaker, table: TableFacts) -> str:
-    unit = "day of the week" if key.unit == "weekday" else key.unit
+    unit = "weekday" if key.unit == "weekday" else key.unit
     if s.is_plain_date(table, key.ref):
         return unit
     noun = s.column(key.ref.column)
@@ -198,5 +210,3 @@ def steps_text(key: tree.ByStep, s: Speaker, table: TableFacts) -> str:
         return f"{noun} {names[0]} (below {low}{unit}), {names[1]} ({low} to under {high}) and {names[2]} ({high} and more)"
     first, second, third = (s.value(name, 1.0) for name in key.names)
     return f"{noun} {first}, {second} and {third}{f' ({key.ref.column.unit})' if unit else ''}"
-
-

@@ -178,7 +178,11 @@ def _(test: tree.Named, s: Speaker, table: TableFacts) -> list[Bit]:
     if table.person and table.label:
         return [post(f"named {said}"), rel(f"are called {said}")]
     noun = s.label_noun(table) if table.label else s.column(test.columns[0])
-    return [post(f"with {noun} {said}"), post(f"called {said}") if table.label else post(f"with {noun} {said}"), rel(f"have the {noun} {said}")]
+    return [
+        post(f"with {noun} {said}"),
+        post(f"called {said}") if table.label else post(f"with {noun} {said}"),
+        rel(f"have the {noun} {said}"),
+    ]
 
 
 @bits.register
@@ -210,8 +214,17 @@ def _(test: tree.Like, s: Speaker, table: TableFacts) -> list[Bit]:
     noun, said = s.column(test.ref.column), s.value(test.piece, 1.0)
     if test.place == "start":
         plain = s.pick([said, s.value(test.piece)])
-        return [rel(f"whose {noun} starts with {plain}"), post(f"with {say.a(noun)} starting with {plain}"), rel(f"whose {noun} begins with {plain}")]
-    return [rel(f"whose {noun} contains {said}"), post(f"with {said} in the {noun}"), rel(f"have {said} in the {noun}"), rel(f"whose {noun} includes {said}")]
+        return [
+            rel(f"whose {noun} starts with {plain}"),
+            post(f"with {say.a(noun)} starting with {plain}"),
+            rel(f"whose {noun} begins with {plain}"),
+        ]
+    return [
+        rel(f"whose {noun} contains {said}"),
+        post(f"with {said} in the {noun}"),
+        rel(f"have {said} in the {noun}"),
+        rel(f"whose {noun} includes {said}"),
+    ]
 
 
 @bits.register
@@ -223,7 +236,11 @@ def _(test: tree.Flag, s: Speaker, table: TableFacts) -> list[Bit]:
         return [pre(noun), pre(noun), rel(f"are {noun}")] if yes else [rel(f"are not {noun}"), pre(f"non-{noun}"), rel(f"are not {noun}")]
     if hint:
         found = [rel(f"are {hint} ({noun})"), post(f"with {noun}")] if yes else [rel(f"are not {hint} ({noun})"), post(f"without {noun}")]
-        return found + ([rel(f"are {hint} to the {noun}")] if yes else [rel(f"are not {hint} to the {noun}")]) if hint == "subscribed" else found
+        return (
+            found + ([rel(f"are {hint} to the {noun}")] if yes else [rel(f"are not {hint} to the {noun}")])
+            if hint == "subscribed"
+            else found
+        )
     if yes:
         return [post(f"with {noun}"), rel(f"have {noun}"), post(f"marked as {noun}")]
     return [post(f"without {noun}"), rel(f"have no {noun}"), post(f"not marked as {noun}")]
@@ -245,7 +262,9 @@ def _(test: tree.AgainstMean, s: Speaker, table: TableFacts) -> list[Bit]:
         mean = s.pick(["the average", f"the average of all {s.many(table)}", f"the average {noun}"])
         return [post(f"with {say.a(noun)} {side} {mean}"), rel(f"have {say.a(noun)} {side} {mean}"), rel(f"whose {noun} is {side} {mean}")]
     group = s.column(test.within.column)
-    mean = s.pick([f"the average of their {group}", f"the average of all {s.many(table)} with the same {group}", f"the average for their {group}"])
+    mean = s.pick(
+        [f"the average of their {group}", f"the average of all {s.many(table)} with the same {group}", f"the average for their {group}"]
+    )
     return [post(f"with {say.a(noun)} {side} {mean}"), rel(f"whose {noun} is {side} {mean}"), rel(f"have {say.a(noun)} {side} {mean}")]
 
 
@@ -264,7 +283,11 @@ def _(test: tree.Extreme, s: Speaker, table: TableFacts) -> list[Bit]:
 def _(test: tree.SameAs, s: Speaker, table: TableFacts) -> list[Bit]:
     noun, said = s.column(test.ref.column), " ".join(s.value(value) for value in test.named.values)
     found = [post(f"with the same {noun} as {said}"), rel(f"have the same {noun} as {said}")]
-    return [post(f"in the same {noun} as {said}"), rel(f"are in the same {noun} as {said}")] if stem(test.ref.column.noun) in lexicon.PLACE else found
+    return (
+        [post(f"in the same {noun} as {said}"), rel(f"are in the same {noun} as {said}")]
+        if stem(test.ref.column.noun) in lexicon.PLACE
+        else found
+    )
 
 
 @bits.register
@@ -274,7 +297,11 @@ def _(test: tree.Versus, s: Speaker, table: TableFacts) -> list[Bit]:
         word = s.pick(["after", "later than"]) if test.sign == ">" else s.pick(["before", "earlier than"])
     else:
         word = s.pick(["higher than", "above", "greater than"]) if test.sign == ">" else s.pick(["lower than", "below", "less than"])
-    return [rel(f"whose {left} is {word} the {right}"), rel(f"whose {left} is {word} their {right}"), rel(f"have {say.a(left)} {word} the {right}")]
+    return [
+        rel(f"whose {left} is {word} the {right}"),
+        rel(f"whose {left} is {word} their {right}"),
+        rel(f"have {say.a(left)} {word} the {right}"),
+    ]
 
 
 @bits.register
@@ -285,7 +312,11 @@ def _(test: tree.Linked, s: Speaker, table: TableFacts) -> list[Bit]:
     if not test.there:
         found = [post(f"without {say.a(role)}"), rel(f"have no {role}"), post(f"with no {role}"), rel(f"do not have {say.a(role)}")]
         return found + null_bits(hint.null_word, hint.null, s) * 2
-    return [post(f"with {say.a(role)}"), rel(f"have {say.a(role)}"), post(f"that have {say.a(role)}") if s.chance(0.5) else post(f"with {say.a(role)}")]
+    return [
+        post(f"with {say.a(role)}"),
+        rel(f"have {say.a(role)}"),
+        post(f"that have {say.a(role)}") if s.chance(0.5) else post(f"with {say.a(role)}"),
+    ]
 
 
 def null_bits(word: str, text: str, s: Speaker) -> list[Bit]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs, tree
 from t2s.data.synthesis.facts import TableFacts
 from t2s.data.synthesis.phrase import spoken as say
-from t2s.data.synthesis.phrase.amounts import base, does, each, figure_text, key_text, names_rows, steps_text, total
+from t2s.data.synthesis.phrase.amounts import base, counted, does, each, figure_text, key_text, names_rows, steps_text, total
 from t2s.data.synthesis.phrase.bits import bare_limit, limit
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.phrase.rows import mods, rows
@@ -15,7 +15,7 @@ from t2s.data.synthesis.phrase.said import Said, said
 
 
 @said.register
-def _(query: tree.Total, s: Speaker) -> Said:
+def _(query: needs.Total, s: Speaker) -> Said:
     table = s.facts.table(query.table)
     measure = query.measures[0]
     if len(query.measures) == 2:
@@ -28,12 +28,14 @@ def _(query: tree.Total, s: Speaker) -> Said:
     text = figure_text(measure, s, table, query.tests)
     asks = [f"what is the {text}"] * 2
     if isinstance(measure, tree.CountOf):
-        asks = [text.replace("number of different", "how many different", 1).replace(" with ", " have ", 1).replace(" that have ", " have ", 1).replace(" who have ", " have ", 1)]
-        if " among " in text and " have " not in asks[0]:
-            asks = [f"{asks[0]} are there"]
+        things, found = counted(measure, s, table), rows(s, table, query.tests).text()
+        asks = [f"how many different {things} have {found}" if measure.links else f"how many different {things} are there among {found}"]
     elif isinstance(measure, tree.Share) and measure.what is None:
         whole = rows(s, table, query.tests).text()
-        asks += [f"what percentage of {whole} {does(s, table, measure.test)}", f"how many percent of {whole} {does(s, table, measure.test)}"]
+        asks += [
+            f"what percentage of {whole} {does(s, table, measure.test)}",
+            f"how many percent of {whole} {does(s, table, measure.test)}",
+        ]
     elif text.startswith(("revenue", "turnover", "sales revenue", "total revenue")):
         asks += [f"how much {text.removeprefix('total ')} did we make"] if " " not in text else [f"how high is the {text}"]
     return Said((f"the {text}",), tuple(asks))
@@ -44,10 +46,18 @@ def _two_figures(measures: Sequence[tree.Measure], s: Speaker, table: TableFacts
     return f"{one} and the {two}"
 
 
-def _count(query: tree.Total, s: Speaker, table: TableFacts) -> Said:
+def _count(query: needs.Total, s: Speaker, table: TableFacts) -> Said:
     found = rows(s, table, query.tests)
     text, halves = found.text(), found.split()
-    asks = [f"how many {halves[0]} {halves[1]}"] * 3 if halves else [f"how many {text} are there", f"how many {text} do we have", f"how many {text} do we have in total" if not query.tests else f"how many {text} are there"]
+    asks = (
+        [f"how many {halves[0]} {halves[1]}"] * 3
+        if halves
+        else [
+            f"how many {text} are there",
+            f"how many {text} do we have",
+            f"how many {text} do we have in total" if not query.tests else f"how many {text} are there",
+        ]
+    )
     return Said((f"the number of {text}", f"the number of {text}", f"the count of {text}"), tuple(asks))
 
 
@@ -56,7 +66,8 @@ def span_of(part: tree.Part, s: Speaker) -> str:
     test = part.test
     if isinstance(test, tree.Period):
         return say.mark(test.start)
-    assert isinstance(test, tree.Compare) and isinstance(test.what, tree.Ref)
+    assert isinstance(test, tree.Compare)
+    assert isinstance(test.what, tree.Ref)
     return f"{s.far(test.what)} {s.value(test.value)}"
 
 
@@ -81,9 +92,21 @@ def _change(change: tree.Change, s: Speaker, table: TableFacts, tests: Sequence[
             two = f"{two} (by {s.far(change.before.test.ref)})"
         percent = "percentage change" if change.percent else "change"
         asks = [f"by how {'many percent' if change.percent else 'much'} did the {figure} change from {one} to {two}{behind}"]
-        return Said((f"the {percent} in the {figure} from {one} to {two}{behind}", f"the {percent} of the {figure} between {one} and {two}{behind}"), tuple(asks))
+        return Said(
+            (
+                f"the {percent} in the {figure} from {one} to {two}{behind}",
+                f"the {percent} of the {figure} between {one} and {two}{behind}",
+            ),
+            tuple(asks),
+        )
     asks = [f"how much higher is the {figure} {after} than {before}{behind}"]
-    return Said((f"the difference between the {figure} {after} and that {before}{behind}", f"how much higher the {figure} is {after} than {before}{behind}"), tuple(asks))
+    return Said(
+        (
+            f"the difference between the {figure} {after} and that {before}{behind}",
+            f"how much higher the {figure} is {after} than {before}{behind}",
+        ),
+        tuple(asks),
+    )
 
 
 def _parts_figure(part: tree.Part, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
@@ -95,10 +118,15 @@ def _parts_figure(part: tree.Part, s: Speaker, table: TableFacts, tests: Sequenc
 
 
 @said.register
-def _(query: tree.TwoTotals, s: Speaker) -> Said:
-    texts = [figure_text(total_query.measures[0], s, s.facts.table(total_query.table), total_query.tests) for total_query in (query.first, query.second)]
+def _(query: needs.TwoTotals, s: Speaker) -> Said:
+    texts = [
+        figure_text(total_query.measures[0], s, s.facts.table(total_query.table), total_query.tests)
+        for total_query in (query.first, query.second)
+    ]
     if query.difference:
-        return Said((f"the difference between the {texts[0]} and the {texts[1]}",), (f"by how much does the {texts[0]} exceed the {texts[1]}",))
+        return Said(
+            (f"the difference between the {texts[0]} and the {texts[1]}",), (f"by how much does the {texts[0]} exceed the {texts[1]}",)
+        )
     side = s.pick([" side by side", " next to each other", " in one row"])
     return Said((f"the {texts[0]} and the {texts[1]}{side}",), (f"what are the {texts[0]} and the {texts[1]}",))
 
@@ -107,8 +135,8 @@ def _(query: tree.TwoTotals, s: Speaker) -> Said:
 
 
 @said.register
-def _(query: tree.Grouped, s: Speaker) -> Said:
-    table = _entered(query, s)
+def _(query: needs.Grouped, s: Speaker) -> Said:
+    table = entered(query, s)
     if query.having:
         return _having(query, s, table)
     if query.limit:
@@ -138,11 +166,13 @@ def _(query: tree.Grouped, s: Speaker) -> Said:
         if len(query.keys) == 1 and isinstance(query.keys[0], tree.ByRow):
             asks.append(f"how many {counted} does each {key} have")
     elif len(query.keys) == 1 and isinstance(query.keys[0], tree.ByRow) and names_rows(query.measures[0]):
-        asks.append(f"how much {text} did each {key} bring in" if text.startswith(("revenue", "turnover")) else f"what is the {text} of each {key}")
+        asks.append(
+            f"how much {text} did each {key} bring in" if text.startswith(("revenue", "turnover")) else f"what is the {text} of each {key}"
+        )
     return Said(tuple(things), tuple(asks), _group_order(query, s, table), (f"{behind}: {text}", f"{text} {behind}"))
 
 
-def _entered(query: tree.Grouped, s: Speaker) -> TableFacts:
+def entered(query: needs.Grouped, s: Speaker) -> TableFacts:
     """The table whose rows are grouped; seen from its key where it only ties two others."""
     table, first = s.facts.table(query.table), query.keys[0]
     if isinstance(first, tree.ByRow) and first.links:
@@ -150,21 +180,33 @@ def _entered(query: tree.Grouped, s: Speaker) -> TableFacts:
     return table
 
 
-def _group_order(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
+def _group_order(query: needs.Grouped, s: Speaker, table: TableFacts) -> str:
     if not query.order:
         return ""
     what, down = query.order.what, query.order.down
     if isinstance(what, tree.ByTime):
-        return s.pick([", in chronological order", ", oldest first", ", in order of time", ", earliest first"]) if what.unit != "weekday" else ", in order of the weekday"
+        return (
+            s.pick([", in chronological order", ", oldest first", ", in order of time", ", earliest first"])
+            if what.unit != "weekday"
+            else ", in order of the weekday"
+        )
     if isinstance(what, tree.ByRow | tree.ByValue | tree.ByStep):
         return f", sorted by {key_text(what, s, table)}"
     if len(query.measures) > 1:
         return f", sorted by {base(query.measures[0], s, table)}, {'highest' if down else 'lowest'} first"
     if isinstance(what, tree.Count):
-        return s.pick([", highest first", ", most first", ", largest number first", ", in descending order"]) if down else s.pick([", fewest first", ", smallest number first", ", lowest first"])
+        return (
+            s.pick([", highest first", ", most first", ", largest number first", ", in descending order"])
+            if down
+            else s.pick([", fewest first", ", smallest number first", ", lowest first"])
+        )
     if isinstance(what, tree.Figure) and isinstance(what.what, tree.Ref) and what.what.column.form:
         return ", latest first" if down else ", earliest first"
-    return s.pick([", highest first", ", biggest first", ", from highest to lowest", ", in descending order"]) if down else s.pick([", lowest first", ", from lowest to highest", ", in ascending order"])
+    return (
+        s.pick([", highest first", ", biggest first", ", from highest to lowest", ", in descending order"])
+        if down
+        else s.pick([", lowest first", ", from lowest to highest", ", in ascending order"])
+    )
 
 
 def superlative(measure: tree.Measure, highest: bool, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
@@ -185,24 +227,43 @@ def superlative(measure: tree.Measure, highest: bool, s: Speaker, table: TableFa
     return f"the {s.pick(['highest', 'highest', 'largest']) if highest else 'lowest'} {text}"
 
 
-def _top_groups(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
+def _top_groups(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
     assert query.order
     key, best = key_text(query.keys[0], s, table), superlative(query.measures[0], query.order.down, s, table, query.tests)
     count = s.pick([str(query.limit), say.small(query.limit)])
-    figure = s.pick(["figure", "number"]) if isinstance(query.measures[0], tree.Count | tree.CountOf) else s.pick(["amount", "figure"]) if names_rows(query.measures[0]) else "figure"
-    with_it = s.pick([f", with the {figure}", f", {figure} included", f", along with the {figure}", f", showing the {figure} as well"]) if query.shows else ""
-    only = "" if query.shows else s.pick(["", "", "", " (just the name)" if isinstance(query.keys[0], tree.ByRow) and query.limit == 1 else ""])
+    figure = (
+        s.pick(["figure", "number"])
+        if isinstance(query.measures[0], tree.Count | tree.CountOf)
+        else s.pick(["amount", "figure"])
+        if names_rows(query.measures[0])
+        else "figure"
+    )
+    with_it = (
+        s.pick([f", with the {figure}", f", {figure} included", f", along with the {figure}", f", showing the {figure} as well"])
+        if query.shows
+        else ""
+    )
+    only = (
+        ""
+        if query.shows
+        else s.pick(["", "", "", " (just the name)" if isinstance(query.keys[0], tree.ByRow) and query.limit == 1 else ""])
+    )
     if query.limit == 1:
         asks = [f"which {key} has {best}"] * 2
         if isinstance(query.keys[0], tree.ByTime):
             asks = [f"in which {key} do we see {best}", f"which {key} has {best}"]
         return Said((f"the {key} with {best}",), tuple(asks), with_it or only)
     several = s.plural_of(key)
-    things = [f"the {count} {several} with {best}", f"the top {count} {several} by {_by(query, s, table)}" if query.order.down else f"the bottom {count} {several} by {_by(query, s, table)}"]
+    things = [
+        f"the {count} {several} with {best}",
+        f"the top {count} {several} by {_by(query, s, table)}"
+        if query.order.down
+        else f"the bottom {count} {several} by {_by(query, s, table)}",
+    ]
     return Said(tuple(things), (f"which {count} {several} have {best}", f"which are the {count} {several} with {best}"), with_it)
 
 
-def _by(query: tree.Grouped, s: Speaker, table: TableFacts) -> str:
+def _by(query: needs.Grouped, s: Speaker, table: TableFacts) -> str:
     text = figure_text(query.measures[0], s, table, query.tests)
     return text
 
@@ -224,7 +285,8 @@ def _limit(having: tree.Having, s: Speaker, table: TableFacts, tests: Sequence[t
 def _against(having: tree.Having, s: Speaker, table: TableFacts, tests: Sequence[tree.Test]) -> str:
     """One figure of the group against another: "more orders in 2024 than in 2023"."""
     one, two = having.measure, having.value
-    assert isinstance(one, tree.Part) and isinstance(two, tree.Part)
+    assert isinstance(one, tree.Part)
+    assert isinstance(two, tree.Part)
     first, second = _within(one, s, table), _within(two, s, table)
     if one.what is None:
         word = "more" if having.sign == ">" else "fewer"
@@ -233,19 +295,27 @@ def _against(having: tree.Having, s: Speaker, table: TableFacts, tests: Sequence
     return f"{'a higher' if having.sign == '>' else 'a lower'} {figure} {first} than {second}"
 
 
-def _having(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
-    key, several, what = _passing(query, s, table)
+def _having(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
+    _key, several, what = passing(query, s, table)
     with_it = ""
     if query.shows:
         figure = s.pick(["number", "count"]) if isinstance(query.measures[0], tree.Count | tree.CountOf) else "figure"
         with_it = s.pick([f", with the {figure}", f", and the {figure}", f", showing the {figure} too"])
     word = "in" if isinstance(query.keys[0], tree.ByTime) else "with"
     if isinstance(query.keys[0], tree.ByTime):
-        return Said((f"the {several} with {what}", f"all {several} with {what}"), (f"in which {several} do we see {what}", f"which {several} have {what}"), with_it)
-    return Said((f"all {several} {word} {what}", f"the {several} {word} {what}"), (f"which {several} have {what}",) * 2 + (f"which {several} are there with {what}",), with_it)
+        return Said(
+            (f"the {several} with {what}", f"all {several} with {what}"),
+            (f"in which {several} do we see {what}", f"which {several} have {what}"),
+            with_it,
+        )
+    return Said(
+        (f"all {several} {word} {what}", f"the {several} {word} {what}"),
+        (f"which {several} have {what}",) * 2 + (f"which {several} are there with {what}",),
+        with_it,
+    )
 
 
-def _passing(query: tree.Grouped, s: Speaker, table: TableFacts) -> tuple[str, str, str]:
+def passing(query: needs.Grouped, s: Speaker, table: TableFacts) -> tuple[str, str, str]:
     key = key_text(query.keys[0], s, table)
     having = query.having[0]
     compares = isinstance(having.value, str | int | float)
@@ -253,84 +323,27 @@ def _passing(query: tree.Grouped, s: Speaker, table: TableFacts) -> tuple[str, s
     return key, s.plural_of(key), what
 
 
-def _zeros(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
+def _zeros(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
     key, counted = key_text(query.keys[0], s, table), rows(s, table, query.tests).text()
-    none = s.pick([", zeros included", ", including those with none", f", also for {s.plural_of(key)} without any", ", with 0 where there are none"])
+    none = s.pick(
+        [", zeros included", ", including those with none", f", also for {s.plural_of(key)} without any", ", with 0 where there are none"]
+    )
     things = (f"every {key} with the number of {counted}{none}", f"the number of {counted} for every {key}{none}")
     return Said(things, (f"how many {counted} does each {key} have{none}",), _group_order(query, s, table))
 
 
-def _steps(query: tree.Grouped, s: Speaker, table: TableFacts, key: tree.ByStep) -> Said:
+def _steps(query: needs.Grouped, s: Speaker, table: TableFacts, key: tree.ByStep) -> Said:
     counted, ranges = rows(s, table, query.tests).text(), steps_text(key, s, table)
     things = (f"the number of {counted} by {ranges}", f"the number of {counted}, grouped into {ranges}")
     return Said(things, (f"how many {counted} fall into each of the ranges {ranges}",))
 
 
-def _parts(query: tree.Grouped, s: Speaker, table: TableFacts) -> Said:
+def _parts(query: needs.Grouped, s: Speaker, table: TableFacts) -> Said:
     one, two = query.measures
-    assert isinstance(one, tree.Part) and isinstance(two, tree.Part)
+    assert isinstance(one, tree.Part)
+    assert isinstance(two, tree.Part)
     figure, behind = _parts_figure(one, s, table, query.tests), each(query.keys, s, table)
     first, second = _within(one, s, table), _within(two, s, table)
     beside = s.pick([" side by side", " in two columns", " next to each other", ""])
     things = (f"the {figure} {first} and {second} {behind}{beside}",)
     return Said(things, (f"what is the {figure} {first} and {second} {behind}",), heads=(f"{behind}: {figure} {first} and {second}",))
-
-
-@said.register
-def _(query: tree.CountGroups, s: Speaker) -> Said:
-    table = _entered(query.inner, s)
-    _, several, what = _passing(query.inner, s, table)
-    return Said((f"the number of {several} with {what}",), (f"how many {several} have {what}",) * 2)
-
-
-@said.register
-def _(query: tree.OverGroups, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
-    if query.function == "AVG":
-        things = (f"the average {text} per {key}", f"the average {text} per {key}")
-        return Said(things, (f"what is the average {text} per {key}",))
-    word = "highest" if query.function == "MAX" else "lowest"
-    last = "in a single" if isinstance(inner.keys[0], tree.ByTime) else "of any single"
-    return Said((f"the {word} {text} {last} {key}",), (f"what is the {word} {text} {last} {key}",))
-
-
-@said.register
-def _(query: tree.GroupsAgainstMean, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key = key_text(inner.keys[0], s, table)
-    several, side = s.plural_of(key), "above" if query.sign == ">" else "below"
-    if isinstance(inner.measures[0], tree.Count):
-        counted = rows(s, table, inner.tests).text()
-        word = "more" if query.sign == ">" else "fewer"
-        return Said(
-            (f"the {several} with {word} {counted} than the average {key}", f"all {several} whose number of {counted} is {side} the average of all {several}"),
-            (f"which {several} have {word} {counted} than the average {key}",),
-        )
-    text = figure_text(inner.measures[0], s, table, inner.tests)
-    return Said(
-        (f"the {several} whose {text} is {side} the average of all {several}", f"all {several} with {say.a(text)} {side} the average over the {several}"),
-        (f"which {several} have {say.a(text)} {side} the average of all {several}",),
-    )
-
-
-@said.register
-def _(query: tree.SharesOfTotal, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
-    whole = text.removeprefix("number of ") if isinstance(inner.measures[0], tree.Count) else text
-    return Said(
-        (f"each {key}'s share of the {whole}, in percent", f"each {key}'s percentage of the {whole}"),
-        (f"what percentage of the {whole} does each {key} account for",),
-    )
-
-
-@said.register
-def _(query: tree.Ranked, s: Speaker) -> Said:
-    table, inner = _entered(query.inner, s), query.inner
-    key, text = key_text(inner.keys[0], s, table), figure_text(inner.measures[0], s, table, inner.tests)
-    several = s.plural_of(key)
-    things = (f"a ranking of the {several} by {text}, with figure and rank, best first", f"the {several} ranked by {text}: {key}, figure and rank, highest first")
-    return Said(things, (f"how do the {several} rank by {text}, with figure and rank, highest first",))
-
-

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from t2s.data.synthesis import lexicon, tree
+from t2s.data.synthesis import lexicon, needs, tree
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.phrase import spoken as say
 from t2s.data.synthesis.phrase.amounts import expr
 from t2s.data.synthesis.phrase.bits import is_only_price
 from t2s.data.synthesis.phrase.nouns import Speaker
-from t2s.data.synthesis.phrase.rows import Rows, name_with_noun, rows
+from t2s.data.synthesis.phrase.rows import Rows, from_end, name_with_noun, rows
 from t2s.data.synthesis.phrase.said import Said, said
 from t2s.sql.naming import stem, words
 
 
 @said.register
-def _(query: tree.Listing, s: Speaker) -> Said:
+def _(query: needs.Listing, s: Speaker) -> Said:
     table = s.facts.table(query.table)
     if query.distinct:
         return _partners(query, s, table)
@@ -31,15 +31,19 @@ def _(query: tree.Listing, s: Speaker) -> Said:
         return _with_columns(found, columns, s, table, tail)
     is_one = len(columns) == 1
     text = say.listed(columns)
-    asks = [f"what {'is' if is_one else 'are'} the {text} of {found.text()}"] if not is_one else [f"what is the {text} of each of the {found.text()}"]
+    asks = (
+        [f"what {'is' if is_one else 'are'} the {text} of {found.text()}"]
+        if not is_one
+        else [f"what is the {text} of each of the {found.text()}"]
+    )
     return Said((f"the {text} of {found.text()}", f"the {text} of all {found.text()}"), tuple(asks), tail)
 
 
-def _has_name(query: tree.Listing) -> bool:
+def _has_name(query: needs.Listing) -> bool:
     return any(shown.what == tree.ByRow(()) for shown in query.shown)
 
 
-def shown_text(query: tree.Listing, s: Speaker, table: TableFacts) -> list[str]:
+def shown_text(query: needs.Listing, s: Speaker, table: TableFacts) -> list[str]:
     """The columns shown besides the row's name."""
     found = []
     for shown in query.shown:
@@ -60,7 +64,7 @@ def _names(found: Rows, s: Speaker, table: TableFacts, tail: str) -> Said:
     if not table.label:
         label = label if label != "ID" else f"{s.one(table)} ID"
         several = s.plural_of(label)
-        return Said((f"the {several} of {text}", f"the {several} of all {text}"), (f"which {text} are there (just the {several})", f"what are the {several} of {text}"), tail)
+        return Said((f"the {several} of {text}", f"the {several} of all {text}"), (f"what are the {several} of {text}",), tail)
     things = [f"all {text}", f"the {text}", f"the {several} of {text}", f"all {text} by {label}" if s.chance(0.2) else f"all {text}"]
     asks = [f"what are the {several} of {text}"]
     halves = found.split()
@@ -92,7 +96,7 @@ def _with_columns(found: Rows, columns: list[str], s: Speaker, table: TableFacts
     return Said(tuple(things), tuple(asks), tail)
 
 
-def _look_up(query: tree.Listing, s: Speaker, table: TableFacts, named: tree.Named) -> Said:
+def _look_up(query: needs.Listing, s: Speaker, table: TableFacts, named: tree.Named) -> Said:
     columns, words_said = shown_text(query, s, table) or [s.label_noun(table)], name_with_noun(s, table, named, s.one(table))
     value = " ".join(s.value(value) for value in named.values)
     owner = s.pick([words_said, value]) if table.label and (len(named.values) == 2 or s.is_sure(table, named.values[0])) else words_said
@@ -102,14 +106,19 @@ def _look_up(query: tree.Listing, s: Speaker, table: TableFacts, named: tree.Nam
     if is_one and isinstance(only, tree.ByRow) and only.links:
         role = s.role(only.links)
         who = "who" if s.end(table.name, only.links).person else "what"
-        asks += [f"{who} is the {role} of {owner}", f"which {role} does {owner} belong to" if who == "what" else f"who is the {role} of {owner}"]
+        asks += [
+            f"{who} is the {role} of {owner}",
+            f"which {role} does {owner} belong to" if who == "what" else f"who is the {role} of {owner}",
+        ]
     if is_one and isinstance(only, tree.Ref) and only.column.form:
         verb = s.verb(only.column)
         if verb:
             asks += [f"when {'did' if verb[1] and False else 'was'} {owner} {verb[0]}"] * 2 if not verb[1] else []
     if is_one and isinstance(only, tree.Ref) and is_only_price(only.column, table):
         asks += [f"how much does {owner} cost"] * 2
-    own = f"{owner}'s {text}" if len(owner.split()) < 4 and " and " not in text and not owner.startswith("the ") else f"the {text} of {owner}"
+    own = (
+        f"{owner}'s {text}" if len(owner.split()) < 4 and " and " not in text and not owner.startswith("the ") else f"the {text} of {owner}"
+    )
     return Said((f"the {text} of {owner}", own, f"the {text} for {owner}"), tuple(asks))
 
 
@@ -126,7 +135,7 @@ def adjective(column: ColumnFacts, down: bool, table: TableFacts, s: Speaker) ->
     return pair[0 if down else 1] if len(same) == 1 else ""
 
 
-def first_by(query: tree.Listing, order: tree.By, s: Speaker, table: TableFacts) -> tuple[str, str]:
+def first_by(query: needs.Listing, order: tree.By, s: Speaker, table: TableFacts) -> tuple[str, str]:
     """What stands before and behind the noun: ("most expensive", "") or ("", "with the highest weight")."""
     assert isinstance(order.what, tree.Ref)
     column = order.what.column
@@ -143,7 +152,7 @@ def first_by(query: tree.Listing, order: tree.By, s: Speaker, table: TableFacts)
     return "", f"with the {s.pick(['highest', 'largest']) if order.down else s.pick(['lowest', 'smallest'])} {s.column(column)}"
 
 
-def _top(query: tree.Listing, s: Speaker, table: TableFacts) -> Said:
+def _top(query: needs.Listing, s: Speaker, table: TableFacts) -> Said:
     assert query.order
     before, behind = first_by(query, query.order, s, table)
     columns, found = shown_text(query, s, table), rows(s, table, query.tests)
@@ -168,7 +177,9 @@ def _top_things(found: Rows, before: str, behind: str, limit: int, s: Speaker, t
         lead = f"the {before} {own}" if before else f"the {own} {behind}"
         return f"{lead} among the {found.text()}"
     if limit == 1:
-        single = Rows(" ".join([*found.noun.split()[: -len(s.many(table).split())], s.one(table)]), found.posts, (), (), table.person).text()
+        single = Rows(
+            " ".join([*found.noun.split()[: -len(s.many(table).split())], s.one(table)]), found.posts, (), (), table.person
+        ).text()
         return f"the {before} {single}".replace("  ", " ") if before else f"the {single} {behind}"
     top = s.pick(["top ", "", ""]) if not before else ""
     if before:
@@ -181,10 +192,18 @@ def _top_ask(found: Rows, before: str, behind: str, limit: int, s: Speaker, tabl
     if limit == 1:
         among = "" if found.text() == s.many(table) else f" among the {found.text()}"
         if before:
-            return [f"which {s.one(table)} is the {before}{among}" if " " in before or before.endswith("est") else f"what is the {before} {s.one(table)}{among}"]
+            return [
+                f"which {s.one(table)} is the {before}{among}"
+                if " " in before or before.endswith("est")
+                else f"what is the {before} {s.one(table)}{among}"
+            ]
         return [f"which {s.one(table)} {verb}{among}", f"which of the {found.text()} {verb}"]
     count = s.pick([str(limit), say.small(limit)])
-    return [f"which are the {count} {before} {found.text()}"] if before else [f"which {count} {found.text()} {verb}" if not found.rels else f"which {count} of the {found.text()} {verb}"]
+    return (
+        [f"which are the {count} {before} {found.text()}"]
+        if before
+        else [f"which {count} {found.text()} {verb}" if not found.rels else f"which {count} of the {found.text()} {verb}"]
+    )
 
 
 def _extra(columns: list[str], one: bool, s: Speaker) -> str:
@@ -203,31 +222,44 @@ def _ask_extra(columns: list[str], one: bool, s: Speaker) -> str:
 # Order ------------------------------------------------------------------------------------------------------------
 
 
-def order_text(order: tree.By, s: Speaker, table: TableFacts, query: tree.Listing) -> str:
+def order_text(order: tree.By, s: Speaker, table: TableFacts, query: needs.Listing) -> str:
     """How a listing is ordered."""
     if isinstance(order.what, tree.ByRow):
         end = s.end(table.name, order.what.links)
         if len(end.label) == 2:
-            return s.pick([", sorted by last name and then first name", ", ordered by last name, then first name"]) + (" from Z to A" if order.down else "")
+            return s.pick([", sorted by last name and then first name", ", ordered by last name, then first name"]) + (
+                " from Z to A" if order.down else ""
+            )
         if not end.label:
             return f", sorted by {s.label_noun(end)}" + (", highest first" if order.down else "")
         if order.down:
             return s.pick([", in reverse alphabetical order", f", sorted by {s.label_noun(end)} from Z to A"])
-        return s.pick([", in alphabetical order", f", sorted by {s.label_noun(end)}", f", ordered by {s.label_noun(end)}", ", sorted alphabetically"])
+        return s.pick(
+            [", in alphabetical order", f", sorted by {s.label_noun(end)}", f", ordered by {s.label_noun(end)}", ", sorted alphabetically"]
+        )
     assert isinstance(order.what, tree.Ref)
     column, noun = order.what.column, s.column(order.what.column)
     if column.form:
         word = s.pick(["newest first", "latest first", "most recent first"]) if order.down else s.pick(["oldest first", "earliest first"])
         return f", {word}" if s.is_plain_date(table, order.what) and s.chance(0.6) else f", sorted by {noun}, {word}"
     if order.down:
-        return s.pick([f", highest {noun} first", f", sorted by {noun} from high to low", f", in descending order of {noun}", f", by {noun}, highest first"])
-    return s.pick([f", lowest {noun} first", f", sorted by {noun} from low to high", f", in ascending order of {noun}", f", by {noun}, lowest first"])
+        return s.pick(
+            [
+                f", highest {noun} first",
+                f", sorted by {noun} from high to low",
+                f", in descending order of {noun}",
+                f", by {noun}, highest first",
+            ]
+        )
+    return s.pick(
+        [f", lowest {noun} first", f", sorted by {noun} from low to high", f", in ascending order of {noun}", f", by {noun}, lowest first"]
+    )
 
 
 # What rows point to -----------------------------------------------------------------------------------------------
 
 
-def _partners(query: tree.Listing, s: Speaker, table: TableFacts) -> Said:
+def _partners(query: needs.Listing, s: Speaker, table: TableFacts) -> Said:
     (shown,) = query.shown
     if isinstance(shown.what, tree.Ref):
         several = s.plural_of(s.column(shown.what.column))
@@ -237,8 +269,10 @@ def _partners(query: tree.Listing, s: Speaker, table: TableFacts) -> Said:
     assert isinstance(shown.what, tree.ByRow)
     links = shown.what.links
     end = s.end(table.name, links)
-    has = tree.Has(table.name, links, query.tests, "=", 0)
-    found_rows = rows(s, end, [has], noun=s.role(links))
+    own = [test for test in query.tests if from_end([test], links) is not None]
+    others = tuple(test for test in query.tests if test not in own)
+    has = tree.Has(table.name, links, others, "=", 0)
+    found_rows = rows(s, end, [*(from_end(own, links) or ()), has], noun=s.role(links))
     once = s.pick([", each once", ", each only once", ", without duplicates", ""])
     halves = found_rows.split()
     text = found_rows.text()
@@ -250,13 +284,14 @@ def _partners(query: tree.Listing, s: Speaker, table: TableFacts) -> Said:
 
 
 @said.register
-def _(query: tree.SetOf, s: Speaker) -> Said:
+def _(query: needs.SetOf, s: Speaker) -> Said:
     left, right = query.left, query.right
     what = left.shown[0].what
     if isinstance(what, tree.ByRow):
         return _set_of_rows(query, s, what)
     table, other = s.facts.table(left.table), s.facts.table(right.table)
-    assert isinstance(what, tree.Ref) and isinstance(right.shown[0].what, tree.Ref)
+    assert isinstance(what, tree.Ref)
+    assert isinstance(right.shown[0].what, tree.Ref)
     noun = s.column(what.column)
     several, one, two = s.plural_of(noun), rows(s, table, left.tests).text(), rows(s, other, right.tests).text()
     place = stem(what.column.noun) in lexicon.PLACE
@@ -273,12 +308,15 @@ def _(query: tree.SetOf, s: Speaker) -> Said:
     return Said((f"all {text}", f"the {text}"), (f"which {text} are there", f"what are the {text}"), once)
 
 
-def _set_of_rows(query: tree.SetOf, s: Speaker, what: tree.ByRow) -> Said:
+def _set_of_rows(query: needs.SetOf, s: Speaker, what: tree.ByRow) -> Said:
     table = s.facts.table(query.left.table)
     role, end = s.role(what.links), s.end(table.name, what.links)
     one, two = (rows(s, table, arm.tests).text() for arm in (query.left, query.right))
     who = "who" if end.person else "that"
-    verb = {"INTERSECT": [f"have {one} and also {two}", f"have both {one} and {two}"], "EXCEPT": [f"have {one} but no {two}", f"have {one} but not a single one of the {two}"]}
+    verb = {
+        "INTERSECT": [f"have {one} and also {two}", f"have both {one} and {two}"],
+        "EXCEPT": [f"have {one} but no {two}", f"have {one} but not a single one of the {two}"],
+    }
     does = s.pick(verb[query.word][:1] if query.word == "EXCEPT" else verb[query.word])
     several = s.plural_of(role)
     if query.counted:

@@ -9,13 +9,15 @@ from typing import TypeVar
 from t2s.data.synthesis import lexicon, tree
 from t2s.data.synthesis.facts import ColumnFacts, TableFacts
 from t2s.data.synthesis.graph import Graph, Link, Links
-from t2s.data.synthesis.phrase.spoken import mark, number
+from t2s.data.synthesis.phrase.spoken import mark, number, several
 from t2s.data.synthesis.probe import Value
-from t2s.sql.naming import plural, singular, stem, words
+from t2s.sql.naming import stem, words
 
 T = TypeVar("T")
 
-_GENERIC = frozenset(["name", "type", "kind", "code", "title", "description", "number", "ID", "date", "status", "level", "class", "group", "label"])
+_GENERIC = frozenset(
+    ["name", "type", "kind", "code", "title", "description", "number", "ID", "date", "status", "level", "class", "group", "label"]
+)
 _PASSIVE_ENDS = ("ed", "able", "ible", "ive", "ing", "ent", "ant", "al", "ous", "ful", "free")
 
 
@@ -54,7 +56,7 @@ class Speaker:
         return self._nouns[table.name]
 
     def many(self, table: TableFacts) -> str:
-        return plural(self.one(table))
+        return several(self.one(table))
 
     def _noun(self, table: TableFacts) -> str:
         last = table.noun.split()[-1]
@@ -186,11 +188,16 @@ class Speaker:
         """Whether a name alone tells what is meant: no other table is seen to have it."""
         if not isinstance(value, str) or value.islower() or value.isdigit() or len(value) < 3:
             return False
-        if value.lower() in {word for word in self.facts.stems}:
+        if value.lower() in self.facts.stems:
             return False
         return not any(
-            value == other for t in self.facts.tables if t.name != table.name for c in t.columns if c.kind in ("name", "category") for other, _ in c.values
+            value == other
+            for t in self.facts.tables
+            if t.name != table.name
+            for c in t.columns
+            if c.kind in ("name", "category")
+            for other, _ in c.values
         )
 
     def plural_of(self, noun: str) -> str:
-        return plural(singular(noun))
+        return several(noun)

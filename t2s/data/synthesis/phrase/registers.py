@@ -5,27 +5,31 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs
 from t2s.data.synthesis.graph import Graph
-from t2s.data.synthesis.phrase import grouped, listings, rows, series, spoken, times
+from t2s.data.synthesis.phrase import grouped, listings, over, series, times
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.phrase.said import Said, said
 from t2s.data.synthesis.phrase.spoken import capital, lower, unmark
 
-LOADED = (grouped, listings, rows, series, spoken, times)  # each registers its words for a part of the tree
+LOADED = (grouped, listings, over, series, times)  # each registers its words for a part of the tree
 
 _POLITE = (
     "Could you tell me {thing}?", "Could you give me {thing}, please?", "Please give me {thing}.", "I'd like to know {thing}, please.",
-    "Could you please show me {thing}?", "Can you tell me {thing}, please?", "Would you please look up {thing}?", "I would like {thing}, please.",
+    "Could you please show me {thing}?", "Can you tell me {thing}, please?", "Would you please look up {thing}?",
+    "I would like {thing}, please.",
 )  # fmt: skip
 _CHATTY = (
-    "Quick question: {ask}?", "Hi, {ask}?", "I'm preparing a meeting and need {thing}.", "My boss wants to know {thing}.", "Somebody asked me {ask}, any idea?",
-    "Just curious, {ask}?", "For a presentation I need {thing}.", "Hey, can you check {thing}?", "We were wondering: {ask}?", "One more thing: {ask}?",
+    "Quick question: {ask}?", "Hi, {ask}?", "I'm preparing a meeting and need {thing}.", "My boss wants to know {thing}.",
+    "Somebody asked me {ask}, any idea?",
+    "Just curious, {ask}?", "For a presentation I need {thing}.", "Hey, can you check {thing}?", "We were wondering: {ask}?",
+    "One more thing: {ask}?",
 )  # fmt: skip
 _ORDERS = ("List {thing}.", "Show {thing}.", "Show me {thing}.", "Give me {thing}.", "Find {thing}.", "Display {thing}.", "Return {thing}.")
 _FIGURE_ORDERS = ("Show {thing}.", "Give me {thing}.", "Calculate {thing}.", "Tell me {thing}.", "Determine {thing}.", "Work out {thing}.")
 _BUSINESS = (
-    "I need {thing}.", "For the report we need {thing}.", "For the monthly report: {thing}.", "Please pull {thing}.", "Overview of {bare}.", "I want to see {thing}.",
+    "I need {thing}.", "For the report we need {thing}.", "For the monthly report: {thing}.", "Please pull {thing}.", "Overview of {bare}.",
+    "I want to see {thing}.",
     "Let's have {thing}.", "{bare}, please.", "Report on {bare}.",
 )  # fmt: skip
 _SLOPPY = ("{ask}", "{ask}", "{bare} pls", "need {bare}", "{bare}", "can you get me {bare}", "show me {bare}", "i need {bare}", "{ask} pls")
@@ -51,7 +55,9 @@ def _plain(need: Said, s: Speaker) -> str:
 
 
 def _imperative(need: Said, s: Speaker) -> str:
-    figure = any(thing.startswith(("the number", "the average", "the total", "the percentage", "the revenue", "the sum")) for thing in need.things)
+    figure = any(
+        thing.startswith(("the number", "the average", "the total", "the percentage", "the revenue", "the sum")) for thing in need.things
+    )
     return _fill(s.pick(_FIGURE_ORDERS if figure else _ORDERS), need, s)
 
 
@@ -75,7 +81,7 @@ REGISTERS: dict[str, Callable[[Said, Speaker], str]] = {
 }
 
 
-def ask(query: tree.Query, graph: Graph, rng: random.Random, register: str, free: float) -> str:
+def ask(query: needs.Query, graph: Graph, rng: random.Random, register: str, free: float) -> str:
     """A need as a question.
 
     Args:

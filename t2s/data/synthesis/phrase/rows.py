@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from t2s.data.synthesis import lexicon, tree
 from t2s.data.synthesis.facts import TableFacts
 from t2s.data.synthesis.graph import Links
-from t2s.data.synthesis.phrase import spoken as say
 from t2s.data.synthesis.phrase.bits import Bit, bare_limit, bits
 from t2s.data.synthesis.phrase.nouns import Speaker
 from t2s.data.synthesis.phrase.times import span
 from t2s.sql.naming import stem
 
 _CONTAINERS = frozenset(
-    stem(word) for word in "category genre department group class type album playlist course team league division section series family".split()
-)
+    map(stem, ["category", "genre", "department", "group", "class", "type", "album", "playlist", "course", "team", "league", "division"])
+) | frozenset(map(stem, ["section", "series", "family"]))
 _ADVERBS = ("in ", "since ", "before ", "between ", "from ", "on ", "during ", "at ")
 
 
@@ -153,6 +152,17 @@ def _nearer(test: tree.Test, steps: int) -> tree.Test:
     return replace(test, ref=replace(test.ref, links=test.ref.links[steps:]))
 
 
+def _farther(test: tree.Test, links: Links) -> tree.Test:
+    """The condition as it reads from before a path."""
+    if isinstance(test, tree.Named | tree.Linked):
+        return replace(test, links=(*links, *test.links))
+    if isinstance(test, tree.Compare):
+        assert isinstance(test.what, tree.Ref)
+        return replace(test, what=replace(test.what, links=(*links, *test.what.links)))
+    assert isinstance(test, tree.Between | tree.OneOf | tree.Like | tree.Missing | tree.Flag | tree.Period)
+    return replace(test, ref=replace(test.ref, links=(*links, *test.ref.links)))
+
+
 def from_end(tests: Sequence[tree.Test], links: Links) -> list[tree.Test] | None:
     """The conditions as they read from the end of a path; None where one is not about it."""
     if any(_path_of(test)[: len(links)] != links for test in tests):
@@ -169,6 +179,10 @@ def _far(s: Speaker, table: TableFacts, links: Links, tests: list[tree.Test]) ->
     plain = _when(s, table, links, end, tests)
     if plain:
         return plain
+    if len(links) > 1 and not links[-1].plain:
+        nearer = s.end(table.name, links[:-1])
+        between = [_farther(test, links[-1:]) for test in tests]
+        return f"{preposition(s, table, nearer)} {rows(s, nearer, between).text()}"
     if named is not None:
         rest = [test for test in tests if test is not named]
         found = named_row(s, table, links, named)
@@ -180,9 +194,9 @@ def _far(s: Speaker, table: TableFacts, links: Links, tests: list[tree.Test]) ->
 
 def _when(s: Speaker, table: TableFacts, links: Links, end: TableFacts, tests: list[tree.Test]) -> str:
     """Only when: the date of an event that the row is part of."""
-    if len(tests) == 1 and isinstance(tests[0], tree.Period) and not tests[0].ref.links:
-        if s.is_plain_date(table, replace(tests[0].ref, links=links)):
-            return span(tests[0], s)
+    only = tests[0] if len(tests) == 1 else None
+    if isinstance(only, tree.Period) and not only.ref.links and s.is_plain_date(table, replace(only.ref, links=links)):
+        return span(only, s)
     return ""
 
 
@@ -238,9 +252,20 @@ def _(test: tree.Has, s: Speaker, table: TableFacts) -> list[Bit]:
     deed = _deed(test, s, table, child)
     many = rows(s, child, inner).text()
     if test.sign == "=":
-        return [*deed, Bit("post", f"with at least one {rows(s, child, inner, several=False).text()}"), Bit("rel", f"have {many}"), Bit("post", f"with {many}")]
+        return [
+            *deed,
+            Bit("post", f"with at least one {rows(s, child, inner, several=False).text()}"),
+            Bit("rel", f"have {many}"),
+            Bit("post", f"with {many}"),
+        ]
     if test.sign == "<>":
-        return [*deed, Bit("post", f"without any {many}"), Bit("rel", f"have no {many}"), Bit("post", f"with no {many}"), Bit("rel", f"do not have any {many}")]
+        return [
+            *deed,
+            Bit("post", f"without any {many}"),
+            Bit("rel", f"have no {many}"),
+            Bit("post", f"with no {many}"),
+            Bit("rel", f"do not have any {many}"),
+        ]
     said = bare_limit(test.sign, s.value(test.count), s) if test.sign == ">" else f"at least {s.value(test.count)}"
     counted = rows(s, child, inner, several=test.count > 1).text()
     return [Bit("post", f"with {said} {counted}"), Bit("rel", f"have {said} {counted}")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import singledispatch
 
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs
 from t2s.data.synthesis.phrase.nouns import Speaker
 
 
@@ -27,6 +27,6 @@ class Said:
 
 
 @singledispatch
-def said(query: tree.Query, s: Speaker) -> Said:
+def said(query: needs.Query, s: Speaker) -> Said:
     """The need in words."""
     raise TypeError(f"no words for {query!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from t2s.data.synthesis import tree
+from t2s.data.synthesis import needs, tree
 from t2s.data.synthesis.phrase import spoken as say
 from t2s.data.synthesis.phrase.amounts import figure_text, key_text
 from t2s.data.synthesis.phrase.grouped import superlative
@@ -13,7 +13,7 @@ from t2s.data.synthesis.phrase.said import Said, said
 
 
 @said.register
-def _(query: tree.TopOfEach, s: Speaker) -> Said:
+def _(query: needs.TopOfEach, s: Speaker) -> Said:
     inner = query.inner
     table = s.facts.table(inner.table)
     within, each = (key_text(key, s, table) for key in inner.keys)
@@ -32,7 +32,7 @@ def _(query: tree.TopOfEach, s: Speaker) -> Said:
 
 
 @said.register
-def _(query: tree.LatestOfEach, s: Speaker) -> Said:
+def _(query: needs.LatestOfEach, s: Speaker) -> Said:
     listing = query.listing
     table = s.facts.table(listing.table)
     assert listing.order
@@ -48,7 +48,7 @@ def _(query: tree.LatestOfEach, s: Speaker) -> Said:
 
 
 @said.register
-def _(query: tree.OverTime, s: Speaker) -> Said:
+def _(query: needs.OverTime, s: Speaker) -> Said:
     inner = query.inner
     table = s.facts.table(inner.table)
     (key,) = inner.keys

@@ -8,13 +8,21 @@ from datetime import date, timedelta
 
 from t2s.data.synthesis import lexicon
 from t2s.data.synthesis.probe import Value
-from t2s.sql.naming import singular
+from t2s.sql.naming import plural, singular
 
 # A value is wrapped while a question is put together, so that no change of case or punctuation touches it.
 OPEN, CLOSE = "\x02", "\x03"
 _VALUE = re.compile(f"({OPEN}.*?{CLOSE})")
 _VOWELS = ("a", "e", "i", "o", "u")
 _SAID_WITH_Y = ("uni", "use", "user", "eu", "one", "ur")
+
+
+def several(noun: str) -> str:
+    """The noun in the plural; words that are not plain Latin letters stay as they are."""
+    head, _, last = noun.rpartition(" ")
+    if not (last.isascii() and last.isalpha()) or last.isupper() or last in ("by", "to", "of", "at", "in"):
+        return noun
+    return f"{head} {plural(singular(last))}".strip()
 
 
 def mark(text: str) -> str:
@@ -102,5 +110,3 @@ def days_from_to(start: str, last: str) -> list[str]:
     same_month = start[:7] == last[:7]
     first = str(int(start[8:])) if same_month else day(start)[:-5] if start[:4] == last[:4] else day(start)
     return [f"between {day(start)} and {day(last)}", f"from {first} to {day(last)}", f"between {start} and {last}, both days included"]
-
-

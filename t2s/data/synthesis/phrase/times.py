@@ -48,7 +48,9 @@ def _(test: tree.Period, s: Speaker, table: TableFacts) -> list[Bit]:
     when, column = span(test, s), test.ref.column
     verb = s.verb(column)
     if s.is_plain_date(table, test.ref):
-        plain = [post(when)] * 3 + ([post(f"from {when[3:]}")] if test.unit in ("year", "month") and when.startswith("in ") and not test.end else [])
+        plain = [post(when)] * 3 + (
+            [post(f"from {when[3:]}")] if test.unit in ("year", "month") and when.startswith("in ") and not test.end else []
+        )
         if verb and not verb[1] and not _says_the_same(verb[0], table):
             plain.append(post(f"{verb[0]} {when}"))
         if s.curt and when.startswith("in ") and test.unit in ("year", "month"):
@@ -88,5 +90,3 @@ def _there(column: ColumnFacts, s: Speaker) -> list[Bit]:
     if verb:
         return [rel(f"have {verb[0]}")] if verb[1] else [rel(f"have been {verb[0]}"), rel(f"have already been {verb[0]}")]
     return [post(f"with {say.a(noun)}"), rel(f"have {say.a(noun)}"), rel(f"have {say.a(noun)} on file")]
-
-
