@@ -12,6 +12,7 @@ from rich.console import Console
 
 from t2s.assembly import CONFIG, LINKING, databases, model_spec, questions, resolved, run_config, suites
 from t2s.config import entry
+from t2s.data.dvc import revision
 from t2s.errors import ConfigError
 from t2s.model.sources import ensure_available
 from t2s.runtime import (
@@ -104,7 +105,8 @@ def _record(cfg: DictConfig, run_dir: Path, files: dict[str, Path]) -> None:
     """Writes what it takes to repeat the run."""
     write_text(run_dir / CONFIG, OmegaConf.to_yaml(OmegaConf.create({**resolved(cfg), "ckpt_path": None})))
     inputs = {"train": Path(cfg.data.train), "val": Path(cfg.data.val), **{f"database {n}": f for n, f in files.items()}}
-    write_json(run_dir / ENVIRONMENT, environment(inputs))
+    versions = {name: revision(inputs[name]) for name in ("train", "val")}
+    write_json(run_dir / ENVIRONMENT, {**environment(inputs), "dvc": versions if any(versions.values()) else None})
 
 
 if __name__ == "__main__":
