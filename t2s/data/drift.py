@@ -194,20 +194,17 @@ def _difference(outcome: Outcome, old: str | None) -> tuple[PairChangeKind, str]
 
 
 def _met(sql: str, changes: Sequence[SchemaChange]) -> Iterator[SchemaChange]:
-    """Changes of what a query names; what is new explains nothing, but for the columns of a star."""
+    """Changes of what a query names; what is new explains nothing but the columns of a star."""
     try:
         tree = parse_query(sql)
     except DataError:
         return
     tables = {table.name.lower() for table in tree.find_all(exp.Table)}
-    columns = {column.name.lower() for column in tree.find_all(exp.Column)} | {name.name.lower() for name in tree.find_all(exp.Identifier)}
-    star = tree.find(exp.Star) is not None
+    names = {name.name.lower() for name in tree.find_all(exp.Identifier)}
+    star = any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star))
     for change in changes:
         if change.table.lower() not in tables or change.kind == "table_new":
             continue
-        if (
-            not change.column
-            or (change.column.lower() in columns and change.kind != "column_new")
-            or (star and change.kind == "column_new")
-        ):
+        named = change.column.lower() in names and change.kind != "column_new"
+        if not change.column or named or (star and change.kind in ("column_new", "column_gone")):
             yield change

@@ -59,9 +59,9 @@ def open_source(url: str) -> Iterator[sa.Connection]:
 
 
 def shown(url: str) -> str:
-    """The URL without its password."""
+    """The URL without its password and its options, which may hold one, too."""
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
+        return sa.make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return _PASSWORD.sub("://***@", url)
 
@@ -136,5 +136,7 @@ def _reason(error: SQLAlchemyError, parsed: sa.URL) -> str:
     """The driver's first line, without the statement, and without the password should the driver repeat it."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = " ".join(str(cause).split())[:300] or type(cause).__name__
-    password = str(parsed.password) if parsed.password is not None else ""
-    return text.replace(password, "***") if password else text
+    options = [value for name, value in parsed.query.items() if "pass" in name.lower() or "token" in name.lower()]
+    for secret in (str(parsed.password or ""), *map(str, options)):
+        text = text.replace(secret, "***") if secret else text
+    return text

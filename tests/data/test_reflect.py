@@ -220,11 +220,18 @@ def test_a_wrong_url_is_one_sentence_without_the_password(url: str, kind: type[E
     assert list(tmp_path.glob("made/*")) == []
 
 
-@pytest.mark.parametrize(("url", "module"), [("postgresql", "psycopg"), ("mysql", "pymysql")])
+@pytest.mark.parametrize(
+    ("url", "module"),
+    [
+        ("postgresql://eva:gehe!m@127.0.0.1:1/x", "psycopg"),
+        ("postgresql://eva@127.0.0.1:1/x?password=gehe!m", "psycopg"),
+        ("mysql://eva:gehe!m@127.0.0.1:1/x", "pymysql"),
+    ],
+)
 def test_a_server_that_is_not_there_is_named_without_the_password(url: str, module: str, tmp_path: Path) -> None:
     pytest.importorskip(module)
     with pytest.raises(DatabaseError) as refused:
-        copied(f"{url}://eva:gehe!m@127.0.0.1:1/x", tmp_path)
+        copied(url, tmp_path)
     assert "127.0.0.1" in str(refused.value)
     assert "check host" in str(refused.value)
     assert "gehe!m" not in str(refused.value)

@@ -18,7 +18,8 @@ CREATE TABLE bakers (
   manager_id INTEGER REFERENCES bakers (baker_id), salary REAL NOT NULL, phone TEXT
 );
 CREATE TABLE cakes (
-  cake_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, weight_g INTEGER, vegan INTEGER NOT NULL, list_price REAL NOT NULL
+  cake_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+  weight_g INTEGER, vegan INTEGER NOT NULL, list_price REAL NOT NULL
 );
 CREATE TABLE sales (
   sale_id INTEGER PRIMARY KEY, shop_id INTEGER NOT NULL REFERENCES shops (shop_id),
@@ -63,9 +64,8 @@ def build_bakery(path: Path, sales: int = 400) -> Path:
             day = date(2023, 1, 1) + timedelta(days=number * 730 // sales)
             seller = None if number % 5 == 0 else rng.randint(1, 8)
             status = rng.choice(("paid", "paid", "paid", "cancelled", "open"))
-            connection.execute(
-                "INSERT INTO sales VALUES (?, ?, ?, ?, ?)", (number, rng.randint(1, 4), seller, status, f"{day} 1{number % 9}:30:00")
-            )
+            row = (number, rng.randint(1, 4), seller, status, f"{day} 1{number % 9}:30:00")
+            connection.execute("INSERT INTO sales VALUES (?, ?, ?, ?, ?)", row)
             for cake in rng.sample(range(1, 7), rng.randint(1, 3)):
                 price = 20 + 3.5 * cake - rng.choice((0, 0, 2.25))
                 connection.execute("INSERT INTO sale_lines VALUES (?, ?, ?, ?)", (number, cake, rng.randint(1, 6), price))

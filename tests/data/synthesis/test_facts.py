@@ -78,7 +78,8 @@ def test_a_column_is_called_without_its_tables_noun_and_its_unit(name: str, tabl
 
 
 @pytest.mark.parametrize(
-    ("name", "noun"), [("tblOrderDetails", "order detail"), ("categories", "category"), ("inventory", "inventory record"), ("Song", "song")]
+    ("name", "noun"),
+    [("tblOrderDetails", "order detail"), ("categories", "category"), ("inventory", "inventory record"), ("Song", "song")],
 )
 def test_a_row_is_called_by_its_tables_noun(name: str, noun: str) -> None:
     assert row_noun(name) == noun
@@ -94,7 +95,8 @@ def test_comments_say_what_values_and_links_mean() -> None:
 def test_a_large_table_is_sampled_from_all_over(tmp_path: Path) -> None:
     path = built(
         tmp_path / "large.sqlite",
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, day TEXT); WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29999) "
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, day TEXT);"
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29999) "
         "INSERT INTO t SELECT i, date('2000-01-01', '+' || (i / 10) || ' days') FROM n;",
     )
     column = facts_of(path).table("t").column("day")
@@ -107,7 +109,8 @@ def test_what_cannot_be_said_is_no_value(tmp_path: Path) -> None:
     path = built(
         tmp_path / "odd.sqlite",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, picture BLOB, mixed, void TEXT, essay TEXT);"
-        "INSERT INTO t VALUES (1, x'00ff', 1, NULL, printf('%0200d', 1)), (2, x'01', 'a', NULL, printf('%0200d', 2)), (3, x'02', 2.5, NULL, 'x');",
+        "INSERT INTO t VALUES (1, x'00ff', 1, NULL, printf('%0200d', 1)), (2, x'01', 'a', NULL, printf('%0200d', 2)),"
+        "(3, x'02', 2.5, NULL, 'x');",
     )
     table = facts_of(path).table("t")
     assert {column.name: column.kind for column in table.columns if column.name in ("picture", "mixed", "void")} == {
@@ -120,7 +123,7 @@ def test_what_cannot_be_said_is_no_value(tmp_path: Path) -> None:
 
 def test_a_database_without_rows_is_refused(tmp_path: Path) -> None:
     path = built(tmp_path / "empty.sqlite", "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT);")
-    with pytest.raises(DataError, match="no table of .* has a row"):
+    with pytest.raises(DataError, match=r"no table of .* has a row"):
         facts_of(path)
 
 
@@ -151,8 +154,10 @@ def test_two_keys_to_one_table_need_their_roles(tmp_path: Path) -> None:
 def test_a_key_of_two_columns_is_one_link(tmp_path: Path) -> None:
     path = built(
         tmp_path / "beds.sqlite",
-        "CREATE TABLE beds (ward INTEGER, bed INTEGER, kind TEXT, PRIMARY KEY (ward, bed)); INSERT INTO beds VALUES (1, 1, 'a'), (1, 2, 'b');"
-        "CREATE TABLE stays (id INTEGER PRIMARY KEY, ward INTEGER, bed INTEGER, FOREIGN KEY (ward, bed) REFERENCES beds (ward, bed));"
+        "CREATE TABLE beds (ward INTEGER, bed INTEGER, kind TEXT, PRIMARY KEY (ward, bed));"
+        "INSERT INTO beds VALUES (1, 1, 'a'), (1, 2, 'b');"
+        "CREATE TABLE stays (id INTEGER PRIMARY KEY, ward INTEGER, bed INTEGER,"
+        " FOREIGN KEY (ward, bed) REFERENCES beds (ward, bed));"
         "INSERT INTO stays VALUES (1, 1, 1), (2, 1, 2);",
     )
     schema = read_schema(path, 4)

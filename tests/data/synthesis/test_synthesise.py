@@ -177,9 +177,9 @@ def test_a_pair_becomes_an_example(made: Made) -> None:
 
 def test_empty_answers_come_only_in_their_share(tmp_path: Path, sandbox: Sandbox) -> None:
     path = build_bakery(tmp_path / "bakery.sqlite", sales=60)
-    found, _ = pairs(path, sandbox, plan(100, empty_share=0.1))
+    found, _ = pairs(path, sandbox, plan(100, empty_share=0.5))
     empty = [pair for pair in found if pair.empty]
-    assert 0 < len(empty) <= 0.15 * len(found)
+    assert 0 < len(empty) <= 0.5 * len(found)
     assert all("empty" in pair.example("bakery").tags for pair in empty)
     with closing(sqlite3.connect(path)) as connection:
         assert all(bool(answers(connection, pair.sql)) != pair.empty for pair in found)

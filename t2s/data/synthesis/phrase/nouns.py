@@ -109,7 +109,7 @@ class Speaker:
         if column.hints.role and column.kind == "number" and self.chance(self._free):
             return column.hints.role
         last = noun.split()[-1]
-        if " " in noun and stem(last) in lexicon.COLUMN_SYNONYMS and self._is_lone(table, last):
+        if " " in noun and stem(last) in lexicon.COLUMN_SYNONYMS and stem(last) not in lexicon.PLACE and self._is_lone(table, last):
             options.append(last)
         return self.pick(options) if options and self.chance(self._free) else noun
 

@@ -325,6 +325,7 @@ def mods(s: Speaker, table: TableFacts, tests: Sequence[tree.Test], lead: str) -
     parts = [_far(s, table, links, inner) for links, inner in far]
     parts = [part if not part.startswith("with ") else f"on {s.many(table)} {part}" for part in parts]
     parts = [part if not part.startswith("whose ") else f"on {s.many(table)} {part}" for part in parts]
+    parts = [f"from {part[3:]}" if part.startswith("by ") else part for part in parts]
     parts.sort(key=lambda part: part.startswith(_ADVERBS[1:4]))
     if own:
         plain = [span(test, s) for test in own if isinstance(test, tree.Period) and s.is_plain_date(table, test.ref)]
