@@ -105,8 +105,10 @@ def test_killed_at_any_moment_it_ends_with_the_same_pairs(clinic: Path, tmp_path
 def test_pairs_and_logs_of_ones_own_come_along(clinic: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(clinic)) as connection:
         table = next(name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE '% %'"))
-    (tmp_path / "ours.csv").write_text(f"question,sql\nhow many rows are in {table}?,SELECT COUNT(*) FROM \"{table}\"\n", encoding="utf-8")
-    (tmp_path / "log.sql").write_text(f'-- rows of {table}, counted\nSELECT COUNT(*) FROM "{table}" AS t;\nDELETE FROM x;\n', encoding="utf-8")
+    ours = f"question,sql\nhow many rows are in {table}?,SELECT COUNT(*) FROM {table}\n"
+    log = f"-- rows of {table}, counted\nSELECT COUNT(*) FROM {table} AS t;\nDELETE FROM x;\n"
+    (tmp_path / "ours.csv").write_text(ours, encoding="utf-8")
+    (tmp_path / "log.sql").write_text(log, encoding="utf-8")
     files = f"imports=[{tmp_path}/ours.csv,{tmp_path}/log.sql]"
     directory, told = prepared(tmp_path, clinic, "pairs=30", files, "stage=generate")
     questions = [example.question for example in read_examples(directory / "v1_raw/pairs.jsonl", ["clinic"])]
@@ -204,7 +206,7 @@ def test_the_command_it_ends_with_trains_on_either_version(made: tuple[Path, str
     for version in ("v1_raw", "v2_cleaned"):
         where = tmp_path / version
         where.mkdir()
-        more = ["--config-dir", str(tmp_path / "conf"), "data=clinic", f"data.version={version}", "trainer.max_steps=2", "model.tiny.vocabulary=400"]
+        more = ["--config-dir", str(tmp_path / "conf"), "data=clinic", f"data.version={version}", "trainer.max_steps=2"]
         done = run_t2s("train", *more, *tiny, cwd=where)
         assert done.returncode == 0, done.stderr
         environment = json.loads((only_run(where) / "environment.json").read_text(encoding="utf-8"))

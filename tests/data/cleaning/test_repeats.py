@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from t2s.data.cleaning.pair import Pair
 from t2s.data.cleaning.repeats import near_duplicates, wording
 from t2s.data.example import Example
 
-WORDS = "how many shops sales are there in of the year city with more than list all give me please".split()
+WORDS = tuple(re.findall(r"\w+", "how many shops sales are there in of the year city with more than list all give me please"))
 
 
 def likeness(one: str, other: str) -> float:
