@@ -13,7 +13,25 @@ from t2s.data.cleaning.pair import Pair
 from t2s.data.cleaning.repeats import near_duplicates, wording
 from t2s.data.example import Example
 
-WORDS = "how many shops sales are there in of the year city with more than list all give me please".split()
+WORDS = [
+    "how",
+    "many",
+    "shops",
+    "sales",
+    "are",
+    "there",
+    "in",
+    "of",
+    "the",
+    "year",
+    "city",
+    "with",
+    "more",
+    "than",
+    "list",
+    "all",
+    "please",
+]
 
 
 def likeness(one: str, other: str) -> float:
