@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 ADAPTER = "adapter"
 LINKING = "linking.json"  # what linking learnt from the training pairs
+# What prompts depend on and runs of an earlier version do not hold.
+PROMPT_SETTINGS = ("supervise", "dialect", "linking", "linking_tokens", "value_hints", "infer_keys")
 SAMPLE_COMPANY_SEED = 7  # the committed pairs name values of this build
 
 
@@ -198,6 +200,11 @@ def run_config(directory: Path) -> DictConfig:
 def load_run(directory: Path) -> TrainedRun:
     """Loads a run's base and adapter just as it was trained."""
     cfg = run_config(directory)
+    if lacking := [name for name in PROMPT_SETTINGS if name not in cfg.data]:
+        raise ConfigError(
+            f"run={directory} was made by an earlier version of t2s: its {CONFIG} has no data.{lacking[0]}; "
+            f"give data there the settings {', '.join(lacking)} as conf/data/jsonl.yaml has them"
+        )
     spec = model_spec(cfg.model, cfg.paths.cache_dir)
     from t2s.model.sources import ensure_available
 

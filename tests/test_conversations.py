@@ -10,7 +10,9 @@ import pytest
 import yaml
 from ponds import PAIRS, TINY, Pond, only_run, run_t2s
 
+from t2s.assembly import load_run
 from t2s.data.example import Example, Turn
+from t2s.errors import ConfigError
 from t2s.infer import answer_file, converse
 from t2s.sql.execute import Outcome
 
@@ -110,3 +112,9 @@ def test_own_history_on_questions_asked_alone_is_refused() -> None:
         _answers(own, Stub(), "test", talk[:1], Console())  # type: ignore[arg-type]
     assert _answers(gold, Stub(), "test", talk, Console()) == ["test: ", "test: SELECT 1"]  # type: ignore[arg-type]
     assert _answers(own, Stub(), "test", talk, Console()) == ["test, turn 1: ", "test, turn 2: test, turn 1: "]  # type: ignore[arg-type]
+
+
+def test_a_run_of_an_earlier_version_says_which_settings_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: {supervise: last}\nmodel: {}\npaths: {cache_dir: x}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"no data\.dialect.*linking, linking_tokens"):
+        load_run(tmp_path)

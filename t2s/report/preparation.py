@@ -166,25 +166,22 @@ def _samples(examples: Sequence[Example], levels: Sequence[str], seed: int) -> d
 
 
 def _shown(example: Example) -> dict[str, str]:
-    """Personal data is masked: a report is passed on more readily than the data."""
     return {
-        "question": _cut(mask(example.question[: 2 * _MAX_TEXT_CHARS]), _MAX_TEXT_CHARS, len(example.question)),
-        "sql": _cut(mask(example.sql[: 2 * _MAX_SQL_CHARS]), _MAX_SQL_CHARS, len(example.sql)),
+        "question": _shortened(example.question, _MAX_TEXT_CHARS),
+        "sql": _shortened(example.sql, _MAX_SQL_CHARS),
         "database": example.database[:_MAX_TEXT_CHARS],
     }
 
 
 def _rejected(one: Rejected) -> dict[str, str]:
-    return {
-        **_shown(one.example),
-        "id": one.example.id[:100],
-        "step": one.step,
-        "reason": _cut(mask(one.reason), _MAX_TEXT_CHARS, len(one.reason)),
-    }
+    return {**_shown(one.example), "id": one.example.id[:100], "step": one.step, "reason": _shortened(one.reason, _MAX_TEXT_CHARS)}
 
 
-def _cut(text: str, max_chars: int, chars: int) -> str:
-    return text if chars <= max_chars else f"{text[:max_chars]}… ({chars - max_chars:,} more characters)"
+def _shortened(text: str, max_chars: int) -> str:
+    """The beginning of a text, personal data masked: a report is passed on more readily than the data."""
+    # Cut behind what is shown, so that the mask sees whole what the page would show half.
+    shown = mask(text[: 2 * max_chars])[:max_chars]
+    return shown if len(text) <= max_chars else f"{shown}… ({len(text) - max_chars:,} more characters)"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -204,7 +201,7 @@ def _steps_table(summary: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for step in summary["steps"]:
         counts = (f"{step[what]:,}" if step[what] else "" for what in ("rejected", "changed"))
-        table.add_row(step["name"], *counts, f"{step['after']:,}", _share(step["after"], read))
+        table.add_row(Text(step["name"]), *counts, f"{step['after']:,}", _share(step["after"], read))
     return table
 
 

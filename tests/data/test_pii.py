@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -108,7 +108,7 @@ def test_whatever_stands_around_it_a_mask_leaves_nothing_behind(parts: list[str]
 def test_findings_are_in_order_apart_and_name_what_stands_there(text: str) -> None:
     found = find_pii(text, KINDS)
     assert all(text[f.start : f.end] == f.text for f in found)
-    assert all(a.end <= b.start for a, b in itertools.pairwise(found))
+    assert all(a.end <= b.start for a, b in pairwise(found))
 
 
 def test_one_value_has_one_mask_however_it_is_written_and_two_have_two() -> None:
