@@ -46,7 +46,9 @@ STAGES = ("build", "generate", "clean", "split")
 # For categories, and the form of texts.
 SAMPLE_VALUES = 16
 _URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
+_ENDING = re.compile(r"\.(sqlite3?|s?db3?|duckdb)$", re.IGNORECASE)
 _LOGS = (".sql",)
+_CONF = Path(__file__).resolve().parent.parent / "conf" / "data"  # where t2s.train looks by itself
 _CASES_OF_LEAKAGE = 20
 
 
@@ -187,9 +189,8 @@ def _place(cfg: DictConfig) -> Place:
         raise ConfigError(f"val={cfg.val} and test={cfg.test} leave too little to train on; choose shares such as 0.1 and 0.1")
     if cfg.pairs == 0 and not cfg.imports:
         raise ConfigError("pairs=0 generates nothing and imports=[] brings none; set one of them")
-    name = (
-        cfg.name or re.sub(r"\W+", "_", source.rstrip("/").rpartition("/")[2].partition("?")[0].removesuffix(".sqlite")).strip("_").lower()
-    )
+    stem = _ENDING.sub("", source.rstrip("/").rpartition("/")[2].partition("?")[0])
+    name = cfg.name or re.sub(r"\W+", "_", stem).strip("_").lower()
     if not re.fullmatch(r"[A-Za-z0-9_][\w-]*", name or ""):
         raise ConfigError(f"name={name} cannot name a directory and a data setting; choose letters, digits, _ and -")
     return Place(name, Path(cfg.output).expanduser().absolute() / name, source, cfg.data.infer_keys)
@@ -593,4 +594,6 @@ def _hidden(source: str) -> str:
 
 
 def _command(cfg: DictConfig, place: Place) -> str:
-    return f"python -m t2s.train data={place.name}"
+    conf = Path(cfg.conf).expanduser().absolute()
+    elsewhere = "" if conf == _CONF else f"--config-dir {short(conf.parent)} "
+    return f"python -m t2s.train {elsewhere}data={place.name}"
