@@ -74,7 +74,7 @@ def columns_of(test: tree.Test) -> set[tuple[Links, str]]:
 
 
 def written_place(test: tree.Test) -> tuple[int, int]:
-    """Where a condition stands in WHERE: what names a row or a kind, then NULL, time, amounts, rows elsewhere; of each the farthest first."""
+    """Where a condition stands in WHERE: a name or a kind, then NULL, time, amounts, rows elsewhere; of each the farthest first."""
     ref = getattr(test, "ref", None) or getattr(test, "what", None)
     links: Links = getattr(ref, "links", getattr(test, "links", ()))
     amount = isinstance(ref, tree.Ref) and ref.column.kind == "number"
