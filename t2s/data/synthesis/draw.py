@@ -11,7 +11,18 @@ from t2s.data.synthesis import tree
 from t2s.data.synthesis.facts import ColumnFacts, Facts, TableFacts
 from t2s.data.synthesis.graph import Graph, Link, Links
 from t2s.data.synthesis.probe import Value
-from t2s.data.synthesis.sense import columns_of, contradict, is_sayable, likely, month_start, overlap, round_number, share_scale, splits
+from t2s.data.synthesis.sense import (
+    columns_of,
+    contradict,
+    is_sayable,
+    likely,
+    month_start,
+    overlap,
+    round_number,
+    share_scale,
+    splits,
+    written_place,
+)
 
 T = TypeVar("T")
 
@@ -83,7 +94,7 @@ class Draw:
             if test and not told & met and not any(contradict(test, other) for other in found):
                 found.append(test)
                 met |= told
-        return tuple(sorted(found, key=lambda test: len(getattr(getattr(test, "ref", None), "links", ())), reverse=True))
+        return tuple(sorted(found, key=written_place))
 
     def test(self, table: str, barred: frozenset[str] = frozenset()) -> tree.Test | None:
         kind = self.weighted([(kind, weight) for kind, weight in self._weights.items() if kind in self._makers and kind not in barred])

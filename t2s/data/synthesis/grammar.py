@@ -75,7 +75,8 @@ class Grammar:
         if not table.view:
             return 1.0
         views = sum(t.view for t in self.draw.facts.tables)
-        return 0.0 if len(table.noun.split()) > 3 else 0.3 / views
+        alike = any(table.noun.startswith(t.noun) for t in self.draw.facts.tables if not t.view)
+        return 0.0 if alike or len(table.noun.split()) > 3 else 0.3 / views
 
     def event(self) -> TableFacts | None:
         """A table whose rows one counts and adds up."""

@@ -26,7 +26,17 @@ def _grouped(g: Grammar, counts: tuple[float, ...], keys: int = 1, measure: tree
     if any(_is_settled(measure, key) or _is_same_date(measure, key) for key in chosen):
         return None
     tests = tuple(t for t in g.tests(table, counts, SIMPLE) if not any(_fixes(t, key) for key in chosen) and not same_column(t, measure))
+    tests = _within_a_year(g, first, tests)
     return needs.Grouped(table.name, chosen, (measure,), tests, (), None, 0, True, False)
+
+
+def _within_a_year(g: Grammar, key: tree.Key, tests: tuple[tree.Test, ...]) -> tuple[tree.Test, ...]:
+    """Months are mostly asked for within one year."""
+    if not isinstance(key, tree.ByTime) or key.unit != "month" or key.ref.column.first[:4] == key.ref.column.last[:4] or g.draw.chance(0.5):
+        return tests
+    year = g.draw.rng.randint(int(key.ref.column.first[:4]), int(key.ref.column.last[:4]))
+    others = [test for test in tests if getattr(test, "ref", None) != key.ref]
+    return (*others, tree.Period(key.ref, "year", str(year), ""))
 
 
 def _partners(g: Grammar) -> needs.Grouped | None:

@@ -73,6 +73,18 @@ def columns_of(test: tree.Test) -> set[tuple[Links, str]]:
     return {(ref.links, ref.column.name)}
 
 
+def written_place(test: tree.Test) -> tuple[int, int]:
+    """Where a condition stands in WHERE: a name or a kind, then NULL, time, amounts, rows elsewhere; of each the farthest first."""
+    ref = getattr(test, "ref", None) or getattr(test, "what", None)
+    links: Links = getattr(ref, "links", getattr(test, "links", ()))
+    amount = isinstance(ref, tree.Ref) and ref.column.kind == "number"
+    kinds: tuple[type, ...] = (tree.Missing, tree.Linked, tree.Period)
+    if isinstance(test, kinds):
+        return 2 if isinstance(test, tree.Period) else 1, -len(links)
+    late = isinstance(test, tree.Has | tree.AgainstMean | tree.Extreme | tree.SameAs | tree.Either | tree.Versus)
+    return 4 if late else 3 if amount or isinstance(ref, tree.Days) else 0, -len(links)
+
+
 def likely(links: Links) -> float:
     """How much more seldom one speaks of rows along a path: of a seller than of a store, of a row's own kind than of another."""
     share = 1.0

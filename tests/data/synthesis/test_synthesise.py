@@ -139,6 +139,7 @@ def test_a_small_database_ends_early_and_says_why(tmp_path: Path, sandbox: Sandb
         connection.executemany("INSERT INTO pets VALUES (?, ?)", [("Rex", 3), ("Mia", 5), ("Tom", 9)])
     found, coverage = pairs(path, sandbox, plan(5_000, most_per_skeleton=1))
     assert 5 < len(found) < 500
+    assert max(Counter(skeleton(pair.sql) for pair in found).values()) == 1
     assert coverage.ended.startswith(f"made {len(found)} of 5000 pairs")
     assert "gave nothing new" in coverage.ended
 

@@ -68,7 +68,7 @@ def total(what: tree.Expr, s: Speaker, table: TableFacts) -> str:
 
 def _revenue(what: tree.Product, s: Speaker) -> str:
     if what.discount is not None:
-        return s.pick(["revenue after discount", "net revenue (discount taken off)", "sales after discounts"])
+        return s.pick(["revenue after discount", "net revenue (discount taken off)", "net revenue after discount"])
     plain = ["revenue", "revenue", "turnover", "sales revenue", "total revenue"]
     return s.pick([*plain, f"total of {s.column(what.quantity.column)} times {s.column(what.price.column)}"])
 
@@ -85,7 +85,8 @@ def _figure(measure: tree.Figure, s: Speaker, table: TableFacts) -> str:
     if measure.function == "AVG":
         return f"{s.pick(_AVERAGE)} {noun}"
     if isinstance(what, tree.Ref) and (what.column.form or what.column.kind == "year"):
-        return f"{s.pick(('latest', 'most recent')) if measure.function == 'MAX' else s.pick(('earliest', 'first'))} {noun}"
+        latest = ("latest", "most recent") if what.column.form else ("latest",)
+        return f"{s.pick(latest) if measure.function == 'MAX' else 'earliest'} {noun}"
     return f"{s.pick(_HIGHEST if measure.function == 'MAX' else _LOWEST)} {noun}"
 
 
@@ -96,7 +97,10 @@ def per(measure: tree.Per, s: Speaker, table: TableFacts) -> str:
         return f"{s.pick(_AVERAGE)} number of {s.many(table)} per {role}"
     if isinstance(measure.what, tree.Product) and stem(role) == stem("order"):
         return s.pick([f"{s.pick(_AVERAGE)} order value", f"{s.pick(_AVERAGE)} revenue per order"])
-    return f"{s.pick(_AVERAGE)} {total(measure.what, s, table)} per {role}"
+    said = total(measure.what, s, table)
+    # "average total per customer" would be the mean of a column called total.
+    said = f"sum of the {say.several(said)}" if said == "total" else said
+    return f"{s.pick(_AVERAGE)} {said} per {role}"
 
 
 def names_rows(measure: tree.Measure) -> bool:

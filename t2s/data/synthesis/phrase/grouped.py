@@ -200,7 +200,7 @@ def _group_order(query: needs.Grouped, s: Speaker, table: TableFacts) -> str:
             if down
             else s.pick([", fewest first", ", smallest number first", ", lowest first"])
         )
-    if isinstance(what, tree.Figure) and isinstance(what.what, tree.Ref) and what.what.column.form:
+    if isinstance(what, tree.Figure) and isinstance(what.what, tree.Ref) and (what.what.column.form or what.what.column.kind == "year"):
         return ", latest first" if down else ", earliest first"
     return (
         s.pick([", highest first", ", biggest first", ", from highest to lowest", ", in descending order"])

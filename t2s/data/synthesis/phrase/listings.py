@@ -140,6 +140,8 @@ def first_by(query: needs.Listing, order: tree.By, s: Speaker, table: TableFacts
     assert isinstance(order.what, tree.Ref)
     column = order.what.column
     if column.form:
+        if table.person and {"birth", "born", "dob"} & set(words(column.name) + words(column.name.lower())):
+            return ("youngest" if order.down else "oldest"), ""
         if s.is_plain_date(table, order.what):
             return (s.pick(["latest", "most recent", "newest"]) if order.down else s.pick(["earliest", "oldest", "first"])), ""
         verb = s.verb(column)
