@@ -14,6 +14,7 @@ import torch
 from bench_common import attention_ratio, fit_schema, ideal_ratio
 from ponds import PAIRS, ROOT, Pond, clean_env
 
+from t2s.model.load import compute_dtype
 from t2s.model.tree import tree_mask
 
 TRL = importlib.util.find_spec("trl") is not None
@@ -76,7 +77,9 @@ def test_the_training_benchmark_gives_every_variant_the_same_work(pond: Pond, tm
     shared, padded = ran["shared"], ran["padded"]
     assert shared["physical_tokens_per_step"] < shared["logical_tokens_per_step"] <= padded["physical_tokens_per_step"]
     assert point["ratios"]["shared_times_padded"]["share_of_ideal"] > 0
-    assert max(point["largest_loss_difference"].values()) < 1e-3
+    # bfloat16 rounds each sum elsewhere, whatever is packed with what.
+    allowed = 1e-3 if compute_dtype(torch.device("cpu")) == torch.float32 else 1e-2
+    assert max(point["largest_loss_difference"].values()) < allowed
 
 
 @pytest.mark.skipif(TRL, reason="TRL is installed")
