@@ -104,7 +104,7 @@ def split_by_shape(examples: Sequence[Example], shares: Mapping[str, float], see
 def _some_groups(groups: Sequence[list[int]], examples: Sequence[Example], wanted: int) -> list[int]:
     """Places of about `wanted` examples in whole groups: small ones, if they suffice; one larger than that only if all are."""
     small, fitting = ([group for group in groups if len(group) <= most] for most in (wanted // 4, wanted))
-    offered = small if sum(map(len, small)) > wanted else fitting or (groups if len(groups) > 1 else [])
+    offered = small if sum(map(len, small)) > wanted else fitting or groups
     pool = sum(map(len, offered))
     place_of = {id(examples[place]): place for group in offered for place in group}
     drawn = _draw([[examples[place] for place in group] for group in offered], min(wanted, pool), max(pool, 1))

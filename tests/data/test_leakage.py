@@ -47,6 +47,12 @@ def test_tables_and_columns_are_counted_per_pair_and_the_unused_are_named() -> N
     assert (found["operators"]["COUNT"], found["operators"][">"], found["operators"]["UNION"]) == (1, 2, 0)
 
 
+def test_a_column_of_a_subquery_is_none_of_a_table() -> None:
+    pair = Example("names as ages", "SELECT q.age FROM (SELECT p.name AS age FROM pets p) q", "mine")
+    used = coverage([pair], {"mine": SCHEMA})["columns"]
+    assert {name for name, count in used.items() if count} == {"Pets.Name"}
+
+
 def test_with_several_databases_names_begin_with_theirs() -> None:
     found = coverage(PAIRS, {"mine": SCHEMA, "other": SCHEMA})
     assert (found["tables"]["mine.Pets"], found["tables"]["other.Pets"]) == (3, 0)

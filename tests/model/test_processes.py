@@ -12,6 +12,7 @@ from torch import Tensor
 from t2s.data.datamodule import StepLoader
 from t2s.data.pack import collate
 from t2s.data.prompt import TokenizedExample
+from t2s.model import load
 from t2s.model.module import OptimizerSpec, TextToSQLModule, gradients_of, sum_over_processes
 
 SPEC = OptimizerSpec("adamw", 1e-3, lora_b_ratio=1.0, weight_decay=0.0, betas=(0.9, 0.99), warmup_steps=0, final_ratio=1.0, clip_norm=0.0)
@@ -38,6 +39,7 @@ def learn(batch_size: int, packing: str, rank: int = 0, ranks: int = 1, meeting:
 
 
 def process(rank: int, directory: str, batch_size: int, packing: str) -> None:
+    load.compute_dtype = lambda device: torch.float32  # as conftest has it in the test's own process
     torch.save(learn(batch_size, packing, rank, 2, Path(directory, "meeting")), f"{directory}/{rank}.pt")
     torch.distributed.destroy_process_group()
 

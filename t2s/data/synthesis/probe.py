@@ -111,7 +111,8 @@ def _rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]) ->
     if len(rows) <= MOST_ROWS:
         return rows, len(rows)
     try:
-        low, high = connection.execute(f"SELECT min(rowid), max(rowid) FROM {name}").fetchone()
+        # Both in one query would read the whole table; each alone is found at once.
+        (low,), (high,) = (connection.execute(f"SELECT {end}(rowid) FROM {name}").fetchone() for end in ("min", "max"))
         starts = [low + (high - low) * place // _PLACES for place in range(_PLACES)]
     except (sqlite3.OperationalError, TypeError):
         return rows[:MOST_ROWS], MOST_ROWS * 2  # no rowid: a view, or WITHOUT ROWID

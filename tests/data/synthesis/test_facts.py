@@ -105,6 +105,18 @@ def test_a_large_table_is_sampled_from_all_over(tmp_path: Path) -> None:
     assert facts_of(path).table("t").rows == pytest.approx(30_000, rel=0.01)
 
 
+def test_a_table_too_large_to_scan_is_sampled_from_all_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = built(
+        tmp_path / "huge.sqlite",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, day TEXT);"
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 59999) "
+        "INSERT INTO t SELECT i, date('2000-01-01', '+' || (i / 10) || ' days') FROM n;",
+    )
+    # A bound that reading the sample stays under, and reading every row does not.
+    monkeypatch.setattr("t2s.data.synthesis.probe._STEPS_PER_TABLE", 26)
+    assert facts_of(path).table("t").column("day").last > "2010-01-01"
+
+
 def test_what_cannot_be_said_is_no_value(tmp_path: Path) -> None:
     path = built(
         tmp_path / "odd.sqlite",

@@ -67,10 +67,13 @@ def total(what: tree.Expr, s: Speaker, table: TableFacts) -> str:
 
 
 def _revenue(what: tree.Product, s: Speaker) -> str:
-    if what.discount is not None:
-        return s.pick(["revenue after discount", "net revenue (discount taken off)", "net revenue after discount"])
-    plain = ["revenue", "revenue", "turnover", "sales revenue", "total revenue"]
-    return s.pick([*plain, f"total of {s.column(what.quantity.column)} times {s.column(what.price.column)}"])
+    """What sales add up to; called the same throughout a question."""
+    if not s.revenue:
+        plain = ["revenue", "revenue", "turnover", "sales revenue", "total revenue"]
+        plain.append(f"total of {s.column(what.quantity.column)} times {s.column(what.price.column)}")
+        less = ["revenue after discount", "net revenue (discount taken off)", "net revenue after discount"]
+        s.revenue = s.pick(less if what.discount is not None else plain)
+    return s.revenue
 
 
 def _figure(measure: tree.Figure, s: Speaker, table: TableFacts) -> str:

@@ -334,7 +334,7 @@ def null_bits(word: str, text: str, s: Speaker) -> list[Bit]:
         return [rel(f"have not been {several} yet"), rel(f"are not yet {several}")]
     if word == "at":
         return [rel(f"are at {several}"), post(f"at {several}")]
-    return [rel(f"are {several}")] if text.startswith(("not ", "un")) else []
+    return [rel(f"are {several}")] if text.startswith("un") else []
 
 
 def there_bits(word: str, text: str, s: Speaker) -> list[Bit]:

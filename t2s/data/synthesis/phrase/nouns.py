@@ -40,6 +40,7 @@ class Speaker:
         self._nouns: dict[str, str] = {}
         self._columns: dict[int, str] = {}
         self.stands_for: dict[str, Link] = {}
+        self.revenue = ""
 
     def pick(self, options: Sequence[T]) -> T:
         return options[self.rng.randrange(len(options))]
@@ -80,7 +81,9 @@ class Speaker:
     def role(self, links: Links) -> str:
         """What the row at the end of a path is called from the row the path begins at."""
         last = links[-1]
-        return self.one(self.facts.table(last.parent)) if last.plain else last.role
+        if last.plain:
+            return self.one(self.facts.table(last.parent))
+        return last.role if len(links) == 1 or last.role.startswith("parent ") else f"{self.role(links[:-1])} {last.role}"
 
     def link_of(self, table: TableFacts, column: ColumnFacts) -> Link | None:
         return next((link for link in self.graph.up(table.name) if link.pairs[0][0] == column.name), None)

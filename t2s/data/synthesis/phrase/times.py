@@ -25,6 +25,9 @@ def _spans(test: tree.Period, s: Speaker) -> list[str]:
     if test.unit == "season":
         name = say.mark(lexicon.MONTHS[int(test.start) - 1])
         return [f"in {name} of any year", f"in the month of {name}, whatever the year"]
+    if test.ref.column.kind == "year":
+        year = say.mark((test.start or test.end)[:4])
+        return [f"in {year} or later", f"from {year} on"] if test.start else [f"before {year}"]
     return _days(test)
 
 
