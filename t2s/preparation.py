@@ -7,12 +7,10 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import Progress
@@ -21,107 +19,31 @@ from t2s.assembly import sandbox
 from t2s.data.cleaning import Cleaned, CleaningRules, clean
 from t2s.data.coverage import coverage
 from t2s.data.drift import compare, fingerprints
-from t2s.data.dvc import DvcStage, write_pipeline
 from t2s.data.example import Example
 from t2s.data.imports import read_pairs
 from t2s.data.leakage import shared_with
 from t2s.data.parameters import bind
 from t2s.data.query_log import LoggedQuery, read_query_log
-from t2s.data.readers import jsonl_line, read_examples
+from t2s.data.readers import jsonl_line
 from t2s.data.reflect import copy_database
 from t2s.data.split import split_by_shape
 from t2s.data.synthesis import Coverage, Generated, Plan, Weights, synthesise
 from t2s.errors import ConfigError, DataError
+from t2s.handover import next_command, plain_values, write_settings
+from t2s.places import URL, VERSIONS, Place
 from t2s.report.preparation import preparation_summary, show_preparation, write_preparation_report
 from t2s.runtime import sha256, short, write_json, write_text
 from t2s.sql.dialect import dialect_names, from_dialect, round_trip
 from t2s.sql.execute import Sandbox
-from t2s.sql.schema import Schema, read_schema
+from t2s.sql.schema import Schema
 from t2s.sql.tables_json import write_tables_json
 from t2s.stages import Done, Stage, StageRecord
 from t2s.teaching import facts_of, subject_of, teacher_of
 
-VERSIONS = ("v1_raw", "v2_cleaned")
 STAGES = ("build", "generate", "clean", "split")
-# For categories, and the form of texts.
-SAMPLE_VALUES = 16
-_URL = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
 _ENDING = re.compile(r"\.(sqlite3?|s?db3?|duckdb)$", re.IGNORECASE)
 _LOGS = (".sql",)
-_CONF = Path(__file__).resolve().parent.parent / "conf" / "data"  # where t2s.train looks by itself
 _CASES_OF_LEAKAGE = 20
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the files of one prepared database lie.
-
-    Attributes:
-        name: What it is called.
-        directory: Holds everything.
-        source: As the user named it: a file, or a URL.
-        infer_keys: Whether foreign keys are guessed.
-    """
-
-    name: str
-    directory: Path
-    source: str
-    infer_keys: bool
-
-    @property
-    def remote(self) -> bool:
-        return bool(_URL.match(self.source))
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file that queries run on: the source itself, or the copy of one that is reached by URL."""
-        return self.directory / f"{self.name}.sqlite" if self.remote else Path(self.source).expanduser().absolute()
-
-    @property
-    def key(self) -> str:
-        """What pairs call the database."""
-        return self.database.stem
-
-    @cached_property
-    def schema(self) -> Schema:
-        return read_schema(self.database, SAMPLE_VALUES, infer_keys=self.infer_keys)
-
-    @property
-    def tables(self) -> Path:
-        return self.directory / "tables.json"
-
-    def pairs(self, version: str) -> Path:
-        return self.directory / version / "pairs.jsonl"
-
-    @property
-    def rejected(self) -> Path:
-        return self.directory / "rejected.jsonl"
-
-    @property
-    def counts(self) -> Path:
-        return self.directory / "cleaning.json"
-
-    @property
-    def splits(self) -> dict[str, Path]:
-        trains = {version: self.directory / version / "train.jsonl" for version in VERSIONS}
-        return {**trains, "val": self.directory / "val.jsonl", "test": self.directory / "test.jsonl"}
-
-    @property
-    def report(self) -> Path:
-        return self.directory / "report.html"
-
-    @property
-    def work(self) -> Path:
-        """What unfinished stages keep."""
-        return self.directory / "work"
-
-    @property
-    def results(self) -> Path:
-        """Fingerprints of what the pairs' queries returned."""
-        return self.directory / "results.json"
-
-    def read(self, file: Path) -> list[Example]:
-        return read_examples(file, [self.key]) if file.stat().st_size else []
 
 
 def prepare(cfg: DictConfig, console: Console) -> Path:
@@ -143,10 +65,10 @@ def prepare(cfg: DictConfig, console: Console) -> Path:
         for name in wanted:
             done = record.do(worker.stage(name), bool(cfg.force) and (cfg.stage in ("all", name)))
             console.print(_line(name, done), highlight=False, soft_wrap=True)
-    _write_settings(cfg, place)
+    write_settings(cfg, place)
     if "split" in wanted:
         show_preparation(console, json.loads((place.directory / "report.json").read_text(encoding="utf-8")))
-        console.print(f"report: {short(place.report)}\nnext:\n  {_command(cfg, place)}", highlight=False, soft_wrap=True)
+        console.print(f"report: {short(place.report)}\nnext:\n  {next_command(cfg, place)}", highlight=False, soft_wrap=True)
     return place.directory
 
 
@@ -180,7 +102,7 @@ def check_drift(cfg: DictConfig, console: Console) -> int:
 
 def _place(cfg: DictConfig) -> Place:
     source = str(cfg.data.database)
-    if not _URL.match(source) and not Path(source).expanduser().is_file():
+    if not URL.match(source) and not Path(source).expanduser().is_file():
         raise DataError(f"data.database={source} does not exist; give a SQLite file, or a URL such as postgresql+psycopg://me@host/shop")
     dialects = ("sqlite", *dialect_names())
     if cfg.data.dialect not in dialects:
@@ -244,10 +166,13 @@ class _Worker:
 
     def _generate_needs(self) -> tuple[dict[str, Any], tuple[Path, ...]]:
         cfg = self._cfg
-        teacher = {key: value for key, value in _plain(cfg.teacher).items() if key not in ("api_key", "concurrency", "timeout_s", "tries")}
+        teacher = {
+            key: value for key, value in plain_values(cfg.teacher).items() if key not in ("api_key", "concurrency", "timeout_s", "tries")
+        }
         return {
             "schema": sha256(self._place.tables),
-            "settings": {key: _plain(cfg[key]) for key in ("seed", "pairs", "questions_per_query", "synthesis")} | {"teacher": teacher},
+            "settings": {key: plain_values(cfg[key]) for key in ("seed", "pairs", "questions_per_query", "synthesis")}
+            | {"teacher": teacher},
             "imports": {str(file): sha256(Path(file).expanduser()) for file in _existing(cfg.imports)},
         }, (self._place.pairs(VERSIONS[0]),)
 
@@ -362,7 +287,7 @@ class _Worker:
 
     def _clean_needs(self) -> tuple[dict[str, Any], tuple[Path, ...]]:
         cfg, place = self._cfg, self._place
-        settings = {key: _plain(cfg[key]) for key in ("cleaning", "timeout_s", "max_rows", "max_bytes", "max_memory_bytes")}
+        settings = {key: plain_values(cfg[key]) for key in ("cleaning", "timeout_s", "max_rows", "max_bytes", "max_memory_bytes")}
         review = {"review": cfg.teacher.review, "teacher": cfg.teacher.model, "dialect": cfg.data.dialect}
         return {"pairs": sha256(place.pairs(VERSIONS[0])), "settings": settings, **review}, (
             place.pairs(VERSIONS[1]), place.rejected, place.counts, place.results,
@@ -492,10 +417,6 @@ def _existing(files: Iterable[str]) -> list[Path]:
     return paths
 
 
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
 def _shown(example: Example) -> dict[str, str]:
     return {"question": example.question, "sql": example.sql, "database": example.database}
 
@@ -546,54 +467,3 @@ def _schema_from_json(value: Mapping[str, Any]) -> Schema:
         return Column(**{**row, "references": tuple(row["references"]) if row["references"] else None, "samples": tuple(row["samples"])})
 
     return Schema(tuple(Table(t["name"], tuple(column(c) for c in t["columns"]), t["comment"]) for t in value["tables"]))
-
-
-def _write_settings(cfg: DictConfig, place: Place) -> None:
-    """The data setting that `t2s.train data=<name>` reads, and DVC's pipeline."""
-    data = {
-        "defaults": ["jsonl", "_self_"],
-        "name": place.name,
-        "database": str(place.database),
-        "version": VERSIONS[1],
-        "train": f"{place.directory}/${{data.version}}/train.jsonl",
-        "val": str(place.splits["val"]),
-        "held_out": {"test": str(place.splits["test"])},
-        "dialect": cfg.data.dialect,
-        **(
-            {}
-            if cfg.data.dialect == "sqlite"
-            else {"instruction": f"Answer the question with one {cfg.data.dialect} query over this schema."}
-        ),
-        "infer_keys": bool(cfg.data.infer_keys),
-    }
-    head = f"# Made by python -m t2s.prepare from {_hidden(place.source)}. Yours to change.\n"
-    write_text(Path(cfg.conf).expanduser() / f"{place.name}.yaml", head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
-    source = () if place.remote else (str(place.database),)
-    built = ("tables.json", *((place.database.name,) if place.remote else ()))
-    v1, v2 = (f"{version}/pairs.jsonl" for version in VERSIONS)
-    splits = tuple(str(file.relative_to(place.directory)) for file in place.splits.values())
-    stages = [
-        DvcStage("build", source, ("data",), built),
-        DvcStage("generate", built, ("seed", "pairs", "questions_per_query", "synthesis", "teacher", "imports"), (v1,)),
-        DvcStage("clean", (v1,), ("cleaning",), (v2, "rejected.jsonl", "results.json"), ("cleaning.json",)),
-        DvcStage("split", (v1, v2), ("val", "test", "benchmarks"), splits, ("report.json",)),
-    ]
-    kept = ("seed", "pairs", "questions_per_query", "imports", "val", "test", "benchmarks", "synthesis", "cleaning")
-    teacher = {key: value for key, value in _plain(cfg.teacher).items() if key != "api_key"}
-    settings = {
-        "name": place.name,
-        "output": "..",
-        "data": {**_plain(cfg.data), "database": _hidden(place.source) if place.remote else str(place.database)},
-    }
-    write_pipeline(place.directory, stages, {**settings, **{key: _plain(cfg[key]) for key in kept}, "teacher": teacher})
-
-
-def _hidden(source: str) -> str:
-    """A URL without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", source)
-
-
-def _command(cfg: DictConfig, place: Place) -> str:
-    conf = Path(cfg.conf).expanduser().absolute()
-    elsewhere = "" if conf == _CONF else f"--config-dir {short(conf.parent)} "
-    return f"python -m t2s.train {elsewhere}data={place.name}"

@@ -15,7 +15,8 @@ EVERYWHERE = {"errors", "runtime"}
 ROWS = (
     {"train", "evaluate", "infer", "prepare", "pipeline", "serve"},
     {"training", "preparation"},
-    {"teaching"},
+    {"handover"},
+    {"teaching", "places"},
     {"assembly", "stages"},
     {"callbacks", "export", "report", "monitor"},
     {"model", "metrics"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -220,7 +221,8 @@ def test_dvc_repeats_the_stages_and_shows_what_a_setting_changes(clinic: Path, t
     remote = tmp_path / "remote"
 
     def run(*words: str) -> str:
-        done = subprocess.run(words, cwd=directory, env=clean_env(), capture_output=True, text=True, timeout=300)
+        path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # the stages' python is this one
+        done = subprocess.run(words, cwd=directory, env=clean_env(path), capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
