@@ -70,6 +70,7 @@ class Linker:
         found_in = Counter(term for terms in self._terms.values() for term in terms)
         self._rarity = {term: math.log(1 + len(self._terms) / count) for term, count in found_in.items()}
         self._synonyms = _synonyms()
+        self._table_words = {stem(word) for table in schema.tables for word in words(table.name)}
         self._usage: dict[str, float] = {}
         self._habits: dict[str, dict[str, float]] = {}
 
@@ -140,8 +141,13 @@ class Linker:
                 self._take(known[name.lower()], chosen, None)
         for name in sorted(scores, key=lambda name: (-scores[name], self._order[name])):
             self._take(name, chosen, budget if chosen else None)
-        hints = dict.fromkeys(Hint(hit.table, hit.column, hit.value) for hit in hits if hit.table in chosen)
+        hints = dict.fromkeys(Hint(hit.table, hit.column, hit.value) for hit in hits if hit.table in chosen and self._is_meant(hit))
         return Linked(tuple(sorted(chosen, key=self._order.__getitem__)), tuple(hints)[:most_hints])
+
+    def _is_meant(self, hit: Hit) -> bool:
+        """Whether a question means the value: "stores" means the table rather than the channel 'store', "signed" not the name 'Signe'."""
+        names_a_table = hit.words == 1 and stem(hit.value) in self._table_words
+        return not names_a_table and (hit.exact or hit.value.islower())
 
     def _take(self, name: str, chosen: dict[str, None], budget: int | None) -> None:
         new = [table for table in self._way(name, chosen) if table not in chosen]

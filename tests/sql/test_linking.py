@@ -87,6 +87,21 @@ def test_hints_name_values_as_the_database_writes_them(linker):
     assert linker.link("cancelled orders of people in sao paulo", 6, (), 1).hints == hints[:1]
 
 
+def test_a_value_that_is_a_tables_name_or_another_form_of_a_name_is_no_hint(tmp_path):
+    file = tmp_path / "shop.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.executescript(
+            "CREATE TABLE stores (n TEXT); CREATE TABLE orders (channel TEXT, seller TEXT);"
+            "INSERT INTO orders VALUES ('store', 'Signe'), ('web', 'Ann')"
+        )
+    connection.close()
+    schema = read_schema(file, 3)
+    linker = Linker(schema, ValueIndex.build(file, schema, tmp_path / "values.sqlite"), lambda table: 1)
+    hints = linker.link("web orders of stores, signed", 9, (), 5).hints
+    assert hints == (Hint("orders", "channel", "web"),)
+    assert linker.link("orders of Signe", 9, (), 5).hints == (Hint("orders", "seller", "Signe"),)
+
+
 def test_a_longer_phrase_takes_its_words_and_a_stopword_is_no_value(index):
     assert [hit.value for hit in index.find("what does oslo lamps make")] == ["Oslo Lamps"]
     assert [hit.value for hit in index.find("the lamps of Oslo")] == ["The", "Oslo"]
