@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from t2s.data.example import Example, Turn
-from t2s.data.prompt import CHATML, PromptEncoder, SchemaStyle, quote_name, render_schema
+from t2s.data.prompt import CHATML, PromptEncoder, SchemaStyle, Tongue, quote_name, render_schema
 from t2s.errors import ConfigError
 from t2s.sql.schema import read_schema
 
@@ -188,3 +188,38 @@ def test_sqlite_reads_every_name_as_it_is_quoted(name: str) -> None:
         rows = connection.execute(f"SELECT {quote_name(name)} FROM {quote_name(name)} WHERE {quote_name(name)} = 'found'").fetchall()
     assert rows == [("found",)]
     assert quote_name("city") == "city"
+
+
+class Shown:
+    """A schema source that remembers how it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[bool] = []
+
+    def show(self, example: Example, training: bool) -> tuple[str, str]:
+        self.asked.append(training)
+        return f"t_{example.question}(a)", "Values:\nt.a = 'x'"
+
+
+def test_only_training_may_look_at_the_gold_query_and_hints_stand_behind_the_question(
+    tokenizers: Callable[[str], PreTrainedTokenizerBase],
+) -> None:
+    source = Shown()
+    encoder = PromptEncoder(tokenizers("chatml"), "auto", "Write SQL.", source, "last")
+    prompt = encoder.prompt(Example("q", "SELECT 1", "d"))
+    encoder.encode(Example("q", "SELECT 1", "d"))
+    assert source.asked == [False, True]
+    assert "t_q(a)" in encoder.text(prompt.prefix)
+    assert "q\nValues:\nt.a = 'x'" in encoder.text(prompt.suffix)
+    assert encoder.prompt(Example("r", "", "d")).prefix != prompt.prefix, "another schema text is another prefix"
+
+
+def test_the_model_writes_its_dialect_and_is_read_back_as_sqlite(tokenizers: Callable[[str], PreTrainedTokenizerBase]) -> None:
+    encoder = PromptEncoder(tokenizers("chatml"), "auto", "Write SQL.", {"d": "t(a)"}, "last", Tongue("postgres", {}))
+    sqlite = "SELECT COUNT(*) FROM t WHERE strftime('%Y', a) = '2024'"
+    example = Example("q", sqlite, "d", history=(Turn("before", sqlite),))
+    written = encoder.decode(encoder.encode(example).completion)
+    assert "strftime" not in written.lower()
+    assert written in encoder.text(encoder.prompt(example).suffix), "earlier answers too"
+    assert "strftime" in encoder.tongue.read(written, "d").lower()
+    assert encoder.tongue.read("no SQL (", "d") == "no SQL ("
