@@ -58,6 +58,12 @@ def main() -> None:
     add_common_options(parser)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=DEFAULT_VARIANTS)
     parser.add_argument("--examples-per-step", type=int, default=16, help="effective batch")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32"),
+        default="auto",
+        help="auto: bfloat16 where the processor has it, as t2s.train; float32 to compare losses",
+    )
     parser.add_argument("--micro-batch", type=int, default=4, help="rows in one forward pass, of the variants that have rows")
     parser.add_argument("--steps", type=int, default=6, help="counted steps of each variant and round")
     parser.add_argument("--warmup", type=int, default=2, help="steps before that, not counted")
@@ -130,6 +136,7 @@ def bench_point(
             "warmup": arguments.warmup,
             "steps": arguments.steps,
             "seed": arguments.seed,
+            "float32": arguments.precision == "float32",
         }
         key = json.dumps([number, job])
         if key not in known:
@@ -312,6 +319,12 @@ def work_off(file: Path) -> None:
         from t2s.runtime import quiet_libraries
 
         quiet_libraries()
+    if job["float32"]:
+        import torch
+
+        from t2s.model import load
+
+        load.compute_dtype = lambda device: torch.float32
     train = {"padded": train_t2s, "shared": train_t2s, "unsloth": train_unsloth}.get(job["variant"], train_trl)
     Path(job["answer"]).write_text(json.dumps(train(job)), encoding="utf-8")
 
