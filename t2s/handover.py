@@ -47,15 +47,17 @@ def write_settings(cfg: DictConfig, place: Place) -> None:
     splits = tuple(str(file.relative_to(place.directory)) for file in place.splits.values())
     stages = [
         DvcStage("build", source, ("data",), built),
-        DvcStage("generate", built, ("seed", "pairs", "questions_per_query", "synthesis", "teacher", "imports"), (v1,)),
-        DvcStage("clean", (v1,), ("cleaning",), (v2, "rejected.jsonl", "results.json"), ("cleaning.json",)),
+        DvcStage("generate", (*built, *source), ("seed", "pairs", "questions_per_query", "synthesis", "teacher", "imports"), (v1,)),
+        DvcStage("clean", (v1, *source, *built[1:]), ("cleaning",), (v2, "rejected.jsonl", "results.json"), ("cleaning.json",)),
         DvcStage("split", (v1, v2), ("val", "test", "benchmarks"), splits, ("report.json",)),
     ]
     kept = ("seed", "pairs", "questions_per_query", "imports", "val", "test", "benchmarks", "synthesis", "cleaning")
     teacher = {key: value for key, value in plain_values(cfg.teacher).items() if key != "api_key"}
+    conf = Path(cfg.conf).expanduser().absolute()
     settings = {
         "name": place.name,
         "output": "..",
+        **({} if conf == _CONF else {"conf": str(conf)}),  # the usual one differs from checkout to checkout
         "data": {**plain_values(cfg.data), "database": without_password(place.source) if place.remote else str(place.database)},
     }
     write_pipeline(place.directory, stages, {**settings, **{key: plain_values(cfg[key]) for key in kept}, "teacher": teacher})
