@@ -91,10 +91,10 @@ def prompt_encoder(
     def linker(name: str) -> Linker:
         index = _value_index(files[name], schemas[name], Path(cache_dir).expanduser() / "values")
         made = Linker(schemas[name], index, lambda table: count(render_schema(Schema((table,)), style)))
-        if isinstance(taught_by, Mapping):
-            made.remember(taught_by[name]) if name in taught_by else None
-        else:
+        if not isinstance(taught_by, Mapping):
             made.learn((e.question, tables_read(e.sql)) for e in taught_by if e.database == name)
+        elif name in taught_by:
+            made.remember(taught_by[name])
         return made
 
     source = LinkedSchemas(schemas, linker, style, spec, count)
@@ -113,7 +113,7 @@ def model_spec(model: DictConfig, cache_dir: str) -> ModelSpec:
     assert isinstance(settings, dict)
     values = {str(key): value for key, value in settings.items()}
     tiny: Any = values.pop("tiny")
-    return ModelSpec(**values, cache_dir=Path(cache_dir), tiny=None if tiny is None else TinySpec(**tiny))
+    return ModelSpec(**values, cache_dir=Path(cache_dir).expanduser(), tiny=None if tiny is None else TinySpec(**tiny))
 
 
 def sandbox(settings: DictConfig) -> Sandbox:
