@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from t2s.assembly import sandbox
 from t2s.data.cleaning import Cleaned, CleaningRules, clean
 from t2s.data.coverage import coverage
 from t2s.data.drift import compare, fingerprints
-from t2s.data.example import Example
+from t2s.data.example import Example, plain
 from t2s.data.imports import read_pairs
 from t2s.data.leakage import shared_with
 from t2s.data.parameters import bind
@@ -29,12 +30,13 @@ from t2s.data.reflect import copy_database
 from t2s.data.split import split_by_shape
 from t2s.data.synthesis import Coverage, Generated, Plan, Weights, synthesise
 from t2s.errors import ConfigError, DataError
-from t2s.handover import next_command, plain_values, write_settings
+from t2s.handover import next_command, plain_values, without_password, write_settings
 from t2s.places import URL, VERSIONS, Place
 from t2s.report.preparation import preparation_summary, show_preparation, write_preparation_report
 from t2s.runtime import sha256, short, write_json, write_text
 from t2s.sql.dialect import dialect_names, from_dialect, round_trip
 from t2s.sql.execute import Sandbox
+from t2s.sql.parse import skeleton
 from t2s.sql.schema import Schema
 from t2s.sql.tables_json import write_tables_json
 from t2s.stages import Done, Stage, StageRecord
@@ -79,8 +81,9 @@ def check_drift(cfg: DictConfig, console: Console) -> int:
         The exit code: 0 where nothing changed that matters, 2 where pairs or tables did.
     """
     place = _place(cfg)
+    again = f"python -m t2s.prepare data.database={without_password(place.source)} name={place.name}"
     if not place.results.is_file():
-        raise DataError(f"{short(place.directory)} holds nothing prepared; run python -m t2s.prepare data.database={place.source} first")
+        raise DataError(f"{short(place.directory)} holds nothing prepared; run {again} first")
     kept = json.loads(place.results.read_text(encoding="utf-8"))
     before = _schema_from_json(kept["schema"])
     live = place
@@ -93,9 +96,7 @@ def check_drift(cfg: DictConfig, console: Console) -> int:
     for line in found.lines():
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     changed = bool(found.schema or found.pairs)
-    advice = (
-        f"regenerate with: python -m t2s.prepare data.database={place.source} name={place.name} force=true" if changed else "nothing to do"
-    )
+    advice = f"regenerate with: {again}" if changed else "nothing to do"
     console.print(advice, highlight=False, soft_wrap=True)
     return 2 if changed else 0
 
@@ -132,6 +133,11 @@ class _Worker:
     def stage(self, name: str) -> Stage:
         depends, outputs = getattr(self, f"_{name}_needs")()
         return Stage(name, depends, outputs, getattr(self, f"_{name}"))
+
+    @cached_property
+    def _rows(self) -> str:
+        """Of the database as it is now, behind `build`: other rows are other values and other answers, whatever the schema."""
+        return sha256(self._place.database)
 
     # build: schema, and a copy where the database is elsewhere
 
@@ -171,6 +177,7 @@ class _Worker:
         }
         return {
             "schema": sha256(self._place.tables),
+            "database": self._rows,
             "settings": {key: plain_values(cfg[key]) for key in ("seed", "pairs", "questions_per_query", "synthesis")}
             | {"teacher": teacher},
             "imports": {str(file): sha256(Path(file).expanduser()) for file in _existing(cfg.imports)},
@@ -289,7 +296,7 @@ class _Worker:
         cfg, place = self._cfg, self._place
         settings = {key: plain_values(cfg[key]) for key in ("cleaning", "timeout_s", "max_rows", "max_bytes", "max_memory_bytes")}
         review = {"review": cfg.teacher.review, "teacher": cfg.teacher.model, "dialect": cfg.data.dialect}
-        return {"pairs": sha256(place.pairs(VERSIONS[0])), "settings": settings, **review}, (
+        return {"pairs": sha256(place.pairs(VERSIONS[0])), "database": self._rows, "settings": settings, **review}, (
             place.pairs(VERSIONS[1]), place.rejected, place.counts, place.results,
         )  # fmt: skip
 
@@ -403,11 +410,16 @@ def _from_teacher(example: Example) -> Example:
 
 
 def _without(pairs: Sequence[Example], held: Sequence[Example]) -> list[Example]:
-    """Pairs that share neither a query shape nor a question with those held out."""
-    found = shared_with(pairs, {"held": held}, 0)["held"]
-    if not (found.questions or found.skeletons):
-        return list(pairs)
-    return [pair for pair in pairs if not (one := shared_with([pair], {"held": held}, 0)["held"]).questions and not one.skeletons]
+    """Pairs that share neither a query shape nor a question with those held out; raw ones need not parse, and then have no shape."""
+    questions, shapes = {plain(example.question) for example in held}, {_shape(example) for example in held}
+    return [pair for pair in pairs if plain(pair.question) not in questions and _shape(pair) not in shapes]
+
+
+def _shape(example: Example) -> str:
+    try:
+        return skeleton(example.sql)
+    except DataError:
+        return example.sql
 
 
 def _existing(files: Iterable[str]) -> list[Path]:

@@ -127,7 +127,7 @@ def test_only_values_of_a_query_are_looked_at_and_the_column_tells_what_they_are
 
 def test_a_long_text_without_an_end_takes_no_time() -> None:
     for text in ("a." * 50_000, "1 " * 50_000, "+1" * 50_000, "AB12" * 25_000, "1:" * 50_000, "(0" * 50_000):
-        find_pii(text, KINDS)
+        assert find_pii(text, KINDS) == []
 
 
 @dataclass

@@ -144,7 +144,9 @@ def test_nothing_of_the_content_is_told_where_values_are_switched_off(database: 
 
 def test_values_that_are_switched_off_are_not_even_read(database: Path, tmp_path: Path) -> None:
     schema = read_schema(database, 4)
-    read_subject(tmp_path / "gone.sqlite", schema, STYLE, Disclosure(False, (), 5), "", 10_000, 1)
+    subject = read_subject(tmp_path / "gone.sqlite", schema, STYLE, Disclosure(False, (), 5), "", 10_000, 1)
+    assert (subject.rows, subject.literals) == ({}, {})
+    assert [column for table in subject.schema.tables for column in table.columns if column.samples] == []
 
 
 def test_withheld_columns_show_no_values(database: Path) -> None:
